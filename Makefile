@@ -1,0 +1,1 @@
+# A thin front to Meson: see README.md.

@@ -1,0 +1,134 @@
+#include "cli/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "control/client.h"
+
+static const struct option every_option[] = {
+	{"socket", required_argument, NULL, OPTION_SOCKET},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{"json", no_argument, NULL, OPTION_JSON},
+	{"mode", required_argument, NULL, OPTION_MODE},
+	{"switch", required_argument, NULL, OPTION_SWITCH},
+	{"destination-vm", required_argument, NULL, OPTION_DESTINATION_VM},
+	{"quit-source", no_argument, NULL, OPTION_QUIT_SOURCE},
+	{"detach", no_argument, NULL, OPTION_DETACH},
+	{"count", required_argument, NULL, OPTION_COUNT},
+};
+
+#define EVERY_OPTION_COUNT (sizeof(every_option) / sizeof(every_option[0]))
+
+/* Those of @allowed, as getopt_long() wants them */
+static void select_options(unsigned allowed, struct option selected[EVERY_OPTION_COUNT + 1])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < EVERY_OPTION_COUNT; i++) {
+		if ((unsigned)every_option[i].val & allowed)
+			selected[count++] = every_option[i];
+	}
+	selected[count] = (struct option){0};
+}
+
+static int take_count(struct options *options, struct error *err)
+{
+	if (parse_number(optarg, 1, 1000, &options->count, err) < 0)
+		return error_prefix(err, "--count");
+	return 0;
+}
+
+static int take_option(struct options *options, enum option_name name, struct error *err)
+{
+	switch (name) {
+	case OPTION_SOCKET:
+		options->socket_path = optarg;
+		return 0;
+	case OPTION_HELP:
+		options->help = true;
+		return 0;
+	case OPTION_VERSION:
+		options->version = true;
+		return 0;
+	case OPTION_JSON:
+		options->json = true;
+		return 0;
+	case OPTION_MODE:
+		options->mode = optarg;
+		return 0;
+	case OPTION_SWITCH:
+		options->switch_rule = optarg;
+		return 0;
+	case OPTION_DESTINATION_VM:
+		options->destination_vm = optarg;
+		return 0;
+	case OPTION_QUIT_SOURCE:
+		options->quit_source = true;
+		return 0;
+	case OPTION_DETACH:
+		options->detach = true;
+		return 0;
+	case OPTION_COUNT:
+		return take_count(options, err);
+	}
+	return error_set(err, ERROR_NONE, "an option without a meaning");
+}
+
+/* Leaves optind at what follows the options. @order  "+:" stops at the first operand, ":" does not
+ */
+static int read_options(struct options *options, int argc, char **argv, const char *order,
+	unsigned allowed, struct error *err)
+{
+	struct option selected[EVERY_OPTION_COUNT + 1];
+	int found;
+
+	select_options(allowed, selected);
+	opterr = 0;
+	optind = 0; /* glibc: start anew */
+	while ((found = getopt_long(argc, argv, order, selected, NULL)) != -1) {
+		if (found == ':')
+			return error_set(
+				err, ERROR_USAGE, "option '%s' needs a value", argv[optind - 1]);
+		/* The character of a short option; 0, or the value of a long one */
+		if (found == '?' && optopt > 0 && optopt < OPTION_SOCKET)
+			return error_set(err, ERROR_USAGE, "unknown option '-%c'", optopt);
+		if (found == '?')
+			return error_set(err, ERROR_USAGE, "unknown option '%s'", argv[optind - 1]);
+		if (take_option(options, (enum option_name)found, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int options_read_global(struct options *options, int argc, char **argv, struct error *err)
+{
+	*options = (struct options){.socket_path = CLIENT_SOCKET};
+	if (read_options(options, argc, argv, "+:", OPTION_SOCKET | OPTION_HELP | OPTION_VERSION,
+		    err) < 0)
+		return -1;
+	return optind;
+}
+
+int options_read_command(
+	struct options *options, int argc, char **argv, unsigned allowed, struct error *err)
+{
+	if (read_options(options, argc, argv, ":", allowed | OPTION_SOCKET | OPTION_HELP, err) < 0)
+		return -1;
+	options->operand_count = argc - optind;
+	for (int i = 0; i < options->operand_count && i < OPTIONS_LONGEST_OPERANDS; i++)
+		options->operands[i] = argv[optind + i];
+	return 0;
+}
+
+void options_command(const struct options *options, const char *verb, const char *subject,
+	char *text, size_t size)
+{
+	if (strcmp(options->socket_path, CLIENT_SOCKET) == 0)
+		snprintf(text, size, "culvert %s %s", verb, subject);
+	else
+		snprintf(text, size, "culvert --socket %s %s %s", options->socket_path, verb,
+			subject);
+}

@@ -1,0 +1,58 @@
+/* The command line of `culvert`. */
+#ifndef CULVERT_CLI_OPTIONS_H
+#define CULVERT_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Each command takes some of these; the numbers are bits of a set, and no characters. */
+enum option_name {
+	OPTION_SOCKET = 1 << 8,
+	OPTION_HELP = 1 << 9,
+	OPTION_VERSION = 1 << 10,
+	OPTION_JSON = 1 << 11,
+	OPTION_MODE = 1 << 12,
+	OPTION_SWITCH = 1 << 13,
+	OPTION_DESTINATION_VM = 1 << 14,
+	OPTION_QUIT_SOURCE = 1 << 15,
+	OPTION_DETACH = 1 << 16,
+	OPTION_COUNT = 1 << 17,
+};
+
+#define OPTIONS_LONGEST_OPERANDS 2
+
+struct options {
+	const char *socket_path;
+	const char *mode;           /* NULL: the daemon's default */
+	const char *switch_rule;    /* as mode */
+	const char *destination_vm; /* as mode */
+	bool quit_source;
+	bool json;
+	bool detach;
+	bool help;
+	bool version;
+	uint64_t count; /* 0: the daemon's default */
+	const char *operands[OPTIONS_LONGEST_OPERANDS];
+	int operand_count;
+};
+
+/** What stands before the command; @returns the index of the command, @argc without one, or -1 */
+int options_read_global(struct options *options, int argc, char **argv, struct error *err);
+
+/**
+ * What stands after the command, options and operands mixed.
+ *
+ * @argv     argv[0] is the command
+ * @allowed  set of enum option_name; socket and help always are
+ */
+int options_read_command(
+	struct options *options, int argc, char **argv, unsigned allowed, struct error *err);
+
+/** A command a person can type to go on: "culvert watch 3fa91c02", with --socket where needed */
+void options_command(const struct options *options, const char *verb, const char *subject,
+	char *text, size_t size);
+
+#endif

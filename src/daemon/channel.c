@@ -1,0 +1,522 @@
+#include "daemon/channel.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/descriptor.h"
+#include "base/log.h"
+#include "io/socket.h"
+#include "tunnel/session.h"
+
+/* Turns of one pass, so that no channel keeps the loop from the others */
+#define TURNS_MOST 8
+#define SPANS_MOST 16
+
+static const struct session_settings settings = {
+	.replay_bytes = 8 << 20,
+	.window_bytes = 2 << 20,
+	.heartbeat_ms = 2000,
+	.silence_ms = 15000,
+};
+
+struct channel {
+	struct list place; /* in its worker's list */
+	struct worker *worker;
+	struct session session;
+	struct link *link; /* NULL once it has ended */
+	struct channel_name name;
+	int local_fd;
+	int local_interest;
+	bool local_deaf; /* the local program reads no more */
+	bool local_over; /* it writes no more */
+	bool link_room;  /* the link would send at once what it is given */
+	bool again;      /* the pass stopped before the work was done */
+	bool closing;
+	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
+	uv_poll_t local;
+	uv_timer_t timer;
+	atomic_uint references; /* the holders, and the loop while handles are open */
+	unsigned open_handles;
+	_Atomic uint64_t to_peer_bytes;
+	_Atomic uint64_t to_local_bytes;
+	atomic_bool ended;
+	struct error failure; /* written before ended is set */
+};
+
+static void channel_pass(struct channel *channel);
+static void on_local(uv_poll_t *local, int status, int events);
+
+uint64_t channel_first_limit(void)
+{
+	return settings.window_bytes;
+}
+
+void channel_name_fill(struct channel_name *name, const struct open_message *open, const char *peer,
+	const char *direction)
+{
+	for (size_t i = 0; i < 4; i++)
+		snprintf(name->id + 2 * i, 3, "%02x", open->id[i]);
+	snprintf(name->peer, sizeof(name->peer), "%s", peer);
+	snprintf(name->service, sizeof(name->service), "%s", open->service);
+	name->direction = direction;
+}
+
+void channel_hold(struct channel *channel)
+{
+	atomic_fetch_add(&channel->references, 1);
+}
+
+void channel_put(struct channel *channel)
+{
+	if (atomic_fetch_sub(&channel->references, 1) == 1)
+		free(channel);
+}
+
+void channel_progress(struct channel *channel, struct channel_progress *progress)
+{
+	progress->to_peer_bytes = atomic_load(&channel->to_peer_bytes);
+	progress->to_local_bytes = atomic_load(&channel->to_local_bytes);
+	progress->ended = atomic_load(&channel->ended);
+	progress->failure = (struct error){0};
+	if (progress->ended)
+		progress->failure = channel->failure;
+}
+
+static void publish_progress(struct channel *channel)
+{
+	atomic_store_explicit(&channel->to_peer_bytes, channel->session.to_peer.acknowledged,
+		memory_order_relaxed);
+	atomic_store_explicit(&channel->to_local_bytes, channel->session.to_local.delivered,
+		memory_order_relaxed);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct channel *channel = handle->data;
+
+	if (--channel->open_handles == 0)
+		channel_put(channel);
+}
+
+static void log_end(const struct channel *channel)
+{
+	const struct error *failure = &channel->failure;
+	bool failed = failure->code != ERROR_NONE;
+
+	log_event(failed ? LOG_WARNING : LOG_INFO, "channel.ended",
+		"channel=%s peer=%s service=%s %s to_peer_bytes=%llu to_local_bytes=%llu%s%s%s",
+		channel->name.id, channel->name.peer, channel->name.service,
+		channel->name.direction, (unsigned long long)channel->session.to_peer.acknowledged,
+		(unsigned long long)channel->session.to_local.delivered, failed ? " reason=\"" : "",
+		failed ? failure->message : "", failed ? "\"" : "");
+}
+
+/* The end of the channel on this host: the local program sees its socket close. */
+static void end(struct channel *channel, const struct error *failure)
+{
+	if (channel->closing)
+		return;
+	channel->closing = true;
+	publish_progress(channel);
+	channel->failure = *failure;
+	log_end(channel);
+	atomic_store(&channel->ended, true);
+	list_remove(&channel->place);
+	uv_close((uv_handle_t *)&channel->local, on_handle_closed);
+	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
+	fd_close(&channel->local_fd);
+	session_fini(&channel->session);
+	if (!channel->link)
+		return;
+	if (failure->code == ERROR_LINK)
+		link_abort(channel->link);
+	else
+		link_finish(channel->link);
+	channel->link = NULL;
+}
+
+/* (C) link -> to_local. @returns whether anything came, or -1 with @err set */
+static int receive(struct channel *channel, struct error *err)
+{
+	struct tls_stream *stream = link_stream(channel->link);
+	unsigned char *scratch = channel->worker->scratch;
+	size_t filled = 0;
+	enum io_result result = IO_OK;
+
+	while (filled < WORKER_SCRATCH_BYTES) {
+		size_t length = 0;
+
+		result = tls_read(
+			stream, scratch + filled, WORKER_SCRATCH_BYTES - filled, &length, err);
+		if (result != IO_OK)
+			break;
+		filled += length;
+	}
+	if (filled > 0) {
+		struct error mine;
+
+		if (session_receive(&channel->session, scratch, filled,
+			    loop_now_ms(channel->worker->loop), &mine) < 0) {
+			*err = mine;
+			return -1;
+		}
+	}
+	if (channel->session.state != SESSION_OPEN)
+		return 0;
+	if (result == IO_FAILED)
+		return -1;
+	if (result == IO_EOF)
+		return error_set(err, ERROR_LINK, "connection lost: closed by the peer");
+	return filled > 0;
+}
+
+/* The local program reads no more: what comes for it has nowhere to go. */
+static void drop_deliveries(struct channel *channel, uint64_t now_ms)
+{
+	struct session *session = &channel->session;
+	struct iovec span;
+	bool dropped = false;
+
+	while (session_spans(session, &span, 1) > 0) {
+		session_delivered(session, span.iov_len, now_ms);
+		dropped = true;
+	}
+	if (session_eof_due(session))
+		session_delivered_eof(session, now_ms);
+	/* What it wrote before it went still passes: RESET follows its last byte. */
+	if (dropped && channel->local_over)
+		session_reset(session, REASON_LOCAL_GONE, "the local program is gone");
+}
+
+/* (D) to_local -> local socket. @returns 0, or -1 with @err set */
+static int deliver(struct channel *channel, struct error *err)
+{
+	struct session *session = &channel->session;
+	uint64_t now_ms = loop_now_ms(channel->worker->loop);
+	struct iovec spans[SPANS_MOST];
+	int count;
+
+	while (!channel->local_deaf && (count = session_spans(session, spans, SPANS_MOST)) > 0) {
+		struct msghdr message = {.msg_iov = spans, .msg_iovlen = (size_t)count};
+		ssize_t sent = sendmsg(channel->local_fd, &message, MSG_NOSIGNAL);
+
+		if (sent >= 0)
+			session_delivered(session, (size_t)sent, now_ms);
+		else if (errno == EAGAIN)
+			return 0;
+		else if (errno == EPIPE || errno == ECONNRESET)
+			channel->local_deaf = true;
+		else if (errno != EINTR)
+			return error_errno(err, "cannot write to the local socket");
+	}
+	if (channel->local_deaf) {
+		drop_deliveries(channel, now_ms);
+	} else if (session_eof_due(session)) {
+		(void)shutdown(channel->local_fd, SHUT_WR);
+		session_delivered_eof(session, now_ms);
+	}
+	return 0;
+}
+
+/* (A) local socket -> to_peer. @returns whether anything was taken, or -1 with @err set */
+static int take(struct channel *channel, struct error *err)
+{
+	struct session *session = &channel->session;
+	size_t space_bytes;
+	void *space = session_space(session, &space_bytes);
+	ssize_t got;
+
+	if (!space)
+		return 0;
+	got = recv(channel->local_fd, space, space_bytes, 0);
+	if (got > 0) {
+		session_take(session, (size_t)got);
+		return 1;
+	}
+	if (got == 0) {
+		if (session_take_eof(session) < 0)
+			return error_set(err, ERROR_LOCAL, "no memory");
+		channel->local_over = true;
+		return 1;
+	}
+	if (errno == EAGAIN || errno == EINTR)
+		return errno == EINTR;
+	if (errno == ECONNRESET) {
+		/* Closed with our bytes unread; what it wrote before is still there to be read. */
+		channel->local_deaf = true;
+		return 1;
+	}
+	return error_errno(err, "cannot read from the local socket");
+}
+
+/* Seal and send what there is. @returns 0, or -1 with @err set */
+static int send_frames(struct channel *channel, struct error *err)
+{
+	struct tls_stream *stream = link_stream(channel->link);
+	size_t length;
+	const void *frames;
+
+	while ((frames = session_unsent(&channel->session, &length)) != NULL &&
+		length <= tls_seal_room(stream)) {
+		if (tls_seal(stream, frames, length, err) < 0)
+			return -1;
+		session_sent(&channel->session);
+	}
+	if (!tls_unsent(stream))
+		return 0;
+	switch (tls_flush(stream, err)) {
+	case IO_FAILED:
+		return -1;
+	case IO_OK:
+		channel->link_room = socket_link_has_room(link_descriptor(channel->link));
+		return 0;
+	case IO_AGAIN:
+	case IO_EOF:
+		break;
+	}
+	channel->link_room = false;
+	return 0;
+}
+
+/* (A) and (B): take from the local program only what the link can take now. */
+static int feed_link(struct channel *channel, struct error *err)
+{
+	for (int turn = 0; turn < TURNS_MOST; turn++) {
+		int taken;
+
+		if (send_frames(channel, err) < 0)
+			return -1;
+		if (!channel->link_room)
+			return 0;
+		taken = take(channel, err);
+		if (taken <= 0)
+			return taken;
+	}
+	channel->again = true;
+	return 0;
+}
+
+static int move(struct channel *channel, struct error *err)
+{
+	int received = 1;
+
+	if (session_tick(&channel->session, loop_now_ms(channel->worker->loop), err) < 0)
+		return -1;
+	for (int turn = 0; received > 0 && turn < TURNS_MOST; turn++) {
+		received = receive(channel, err);
+		if (received < 0 || deliver(channel, err) < 0)
+			return -1;
+	}
+	/* TLS may hold decrypted bytes that poll() cannot see. */
+	channel->again = received > 0;
+	return feed_link(channel, err);
+}
+
+static void set_local_interest(struct channel *channel, int events)
+{
+	if (events == channel->local_interest)
+		return;
+	channel->local_interest = events;
+	if (events)
+		uv_poll_start(&channel->local, events, on_local);
+	else
+		uv_poll_stop(&channel->local);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct channel *channel = timer->data;
+
+	channel->timer_ms = UINT64_MAX;
+	channel_pass(channel);
+}
+
+/* The timer may fire early, never late. */
+static void set_timer(struct channel *channel)
+{
+	uint64_t now_ms = loop_now_ms(channel->worker->loop);
+	uint64_t due_ms = channel->again ? now_ms : session_next_ms(&channel->session);
+
+	if (due_ms >= channel->timer_ms)
+		return;
+	channel->timer_ms = due_ms;
+	uv_timer_start(&channel->timer, on_timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+}
+
+/* What to wait for follows from what the session holds and wants, and from nothing else. */
+static void settle_interest(struct channel *channel)
+{
+	struct session *session = &channel->session;
+	struct tls_stream *stream = link_stream(channel->link);
+	bool wants_local = session_wants_local(session);
+	struct iovec span;
+	int local = 0;
+	int link = UV_READABLE;
+
+	if (wants_local && channel->link_room)
+		local |= UV_READABLE;
+	if (session_spans(session, &span, 1) > 0)
+		local |= UV_WRITABLE;
+	if (tls_unsent(stream) || (wants_local && !channel->link_room))
+		link |= UV_WRITABLE;
+	set_local_interest(channel, local);
+	link_set_interest(channel->link, link);
+}
+
+/* An error for a channel that one of both programs or hosts ended */
+static void reset_error(const struct session *session, struct error *err)
+{
+	error_set(err, session->reset.reason == REASON_STOPPING ? ERROR_LINK : ERROR_PEER, "%s",
+		session->reset.text);
+}
+
+/* @returns whether the channel has ended */
+static bool settle_end(struct channel *channel)
+{
+	struct session *session = &channel->session;
+	struct error err = {0};
+	struct iovec span;
+
+	switch (session->state) {
+	case SESSION_OPEN:
+	case SESSION_RESETTING:
+		return false;
+	case SESSION_FINISHED:
+		end(channel, &err);
+		return true;
+	case SESSION_RESET:
+		/* What came before the RESET is still delivered, if it is wanted. */
+		if (!channel->local_deaf && session_spans(session, &span, 1) > 0) {
+			set_local_interest(channel, UV_WRITABLE);
+			link_set_interest(channel->link, 0);
+			return true;
+		}
+		reset_error(session, &err);
+		end(channel, &err);
+		return true;
+	}
+	return false;
+}
+
+static void channel_pass(struct channel *channel)
+{
+	struct error err;
+
+	if (channel->closing)
+		return;
+	if (channel->session.state == SESSION_RESET) {
+		if (deliver(channel, &err) < 0)
+			end(channel, &err);
+		else
+			settle_end(channel);
+		return;
+	}
+	if (move(channel, &err) < 0) {
+		if (err.code == ERROR_LINK) {
+			end(channel, &err);
+			return;
+		}
+		session_reset(&channel->session,
+			err.code == ERROR_PEER ? REASON_PROTOCOL : REASON_LOCAL_GONE, err.message);
+		struct error ignored;
+
+		(void)send_frames(channel, &ignored);
+		end(channel, &err);
+		return;
+	}
+	publish_progress(channel);
+	if (settle_end(channel))
+		return;
+	settle_interest(channel);
+	set_timer(channel);
+}
+
+static void on_local(uv_poll_t *local, int status, int events)
+{
+	struct channel *channel = local->data;
+
+	(void)events;
+	if (status < 0)
+		channel->local_interest = 0; /* libuv has stopped; reading will tell the error */
+	channel_pass(channel);
+}
+
+static void on_link(void *owner, int events)
+{
+	struct channel *channel = owner;
+
+	if (events & UV_WRITABLE)
+		channel->link_room = true;
+	channel_pass(channel);
+}
+
+struct channel *channel_start(struct worker *worker, struct link *link, int local_fd,
+	uint64_t peer_limit, const struct channel_name *name, struct error *err)
+{
+	struct channel *channel = calloc(1, sizeof(*channel));
+
+	if (!channel || uv_poll_init(loop_uv(worker->loop), &channel->local, local_fd) != 0) {
+		free(channel);
+		close(local_fd);
+		link_abort(link);
+		error_set(err, ERROR_LOCAL, "cannot watch the local socket");
+		return NULL;
+	}
+	uv_timer_init(loop_uv(worker->loop), &channel->timer);
+	channel->local.data = channel;
+	channel->timer.data = channel;
+	channel->open_handles = 2;
+	atomic_init(&channel->references, 2);
+	channel->worker = worker;
+	channel->link = link;
+	channel->local_fd = local_fd;
+	channel->name = *name;
+	channel->link_room = true;
+	channel->timer_ms = UINT64_MAX;
+	session_init(
+		&channel->session, &settings, &worker->pool, peer_limit, loop_now_ms(worker->loop));
+	list_append(&worker->channels, &channel->place);
+	link_carry(link, on_link, channel);
+	log_event(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
+		name->peer, name->service, name->direction);
+	channel->again = true;
+	set_timer(channel);
+	return channel;
+}
+
+static void reset_and_end(struct channel *channel, enum reason reason, const char *text)
+{
+	struct error err;
+	struct error ignored;
+
+	if (channel->closing)
+		return;
+	session_reset(&channel->session, reason, text);
+	(void)send_frames(channel, &ignored);
+	error_set(&err, ERROR_CANCELLED, "%s", text);
+	end(channel, &err);
+}
+
+static void end_here(void *argument)
+{
+	struct channel *channel = argument;
+
+	reset_and_end(channel, REASON_ENDED, "ended by the migration");
+	channel_put(channel);
+}
+
+void channel_end(struct channel *channel)
+{
+	channel_hold(channel);
+	loop_post(channel->worker->loop, end_here, channel);
+}
+
+void channel_stop_listed(struct list *place)
+{
+	reset_and_end(LIST_MEMBER(place, struct channel, place), REASON_STOPPING,
+		"that host's culvertd is stopping");
+}

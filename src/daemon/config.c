@@ -1,0 +1,313 @@
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct reading {
+	struct config *config;
+	const char *path;
+	FILE *file;
+	unsigned line;     /* that was read last: inih does not tell its handler */
+	struct error *err; /* the first error found */
+	bool failed;
+};
+
+static int set_text(char **place, const char *value, struct error *err)
+{
+	if (*place)
+		return error_set(err, ERROR_USAGE, "given twice");
+	if (!*value)
+		return error_set(err, ERROR_USAGE, "has no value");
+	*place = strdup(value);
+	return *place ? 0 : error_set(err, ERROR_LOCAL, "no memory");
+}
+
+/* An absolute path: the daemon's working directory means nothing */
+static int set_path(char **place, const char *value, struct error *err)
+{
+	if (*value != '/')
+		return error_set(err, ERROR_USAGE, "'%s' is not an absolute path", value);
+	return set_text(place, value, err);
+}
+
+static int set_name(char place[64], const char *value, struct error *err)
+{
+	if (*place)
+		return error_set(err, ERROR_USAGE, "given twice");
+	if (!parse_is_name(value))
+		return error_set(err, ERROR_USAGE,
+			"'%s' is not a name: use letters, digits, '.', '_' and '-'", value);
+	snprintf(place, 64, "%s", value);
+	return 0;
+}
+
+/* Calls @add for each comma-separated word of @value */
+static int each_word(const char *value, int (*add)(void *, const char *, struct error *),
+	void *place, struct error *err)
+{
+	char text[1024];
+	char *rest = text;
+	char *word;
+
+	if ((size_t)snprintf(text, sizeof(text), "%s", value) >= sizeof(text))
+		return error_set(err, ERROR_USAGE, "is too long");
+	while ((word = strsep(&rest, ", \t"))) {
+		if (!*word)
+			continue;
+		if (add(place, word, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int add_address(void *place, const char *word, struct error *err)
+{
+	struct config_addresses *addresses = place;
+
+	if (addresses->count == CONFIG_ADDRESSES_MOST)
+		return error_set(err, ERROR_USAGE, "more than %d addresses", CONFIG_ADDRESSES_MOST);
+	return parse_host_port(
+		word, CONFIG_DEFAULT_PORT, &addresses->list[addresses->count++], err);
+}
+
+static int add_service(void *place, const char *word, struct error *err)
+{
+	struct config_peer *peer = place;
+
+	if (strcmp(word, "migrate") != 0)
+		return error_set(err, ERROR_USAGE, "no service '%s': there is: migrate", word);
+	peer->may_migrate = true;
+	return 0;
+}
+
+static int set_group(gid_t *place, const char *value, struct error *err)
+{
+	const struct group *group = getgrnam(value);
+
+	if (!group)
+		return error_set(err, ERROR_USAGE,
+			"no group '%s' on this host: groupadd it, or name "
+			"another",
+			value);
+	*place = group->gr_gid;
+	return 0;
+}
+
+static int set_host_key(
+	struct config *config, const char *key, const char *value, struct error *err)
+{
+	if (strcmp(key, "name") == 0)
+		return set_name(config->name, value, err);
+	if (strcmp(key, "listen") == 0)
+		return each_word(value, add_address, &config->listen, err);
+	if (strcmp(key, "ca") == 0)
+		return set_path(&config->ca, value, err);
+	if (strcmp(key, "certificate") == 0)
+		return set_path(&config->certificate, value, err);
+	if (strcmp(key, "key") == 0)
+		return set_path(&config->key, value, err);
+	if (strcmp(key, "qmp_directory") == 0)
+		return set_path(&config->qmp_directory, value, err);
+	if (strcmp(key, "runtime_directory") == 0)
+		return set_path(&config->runtime_directory, value, err);
+	if (strcmp(key, "control_group") == 0)
+		return set_group(&config->control_group, value, err);
+	return error_set(err, ERROR_USAGE, "is not a key of [host]");
+}
+
+static int set_peer_key(
+	struct config_peer *peer, const char *key, const char *value, struct error *err)
+{
+	if (strcmp(key, "address") == 0)
+		return each_word(value, add_address, &peer->addresses, err);
+	if (strcmp(key, "identity") == 0) {
+		if (*peer->identity)
+			return error_set(err, ERROR_USAGE, "given twice");
+		if (!*value || strlen(value) >= sizeof(peer->identity))
+			return error_set(err, ERROR_USAGE, "is empty or too long");
+		snprintf(peer->identity, sizeof(peer->identity), "%s", value);
+		return 0;
+	}
+	if (strcmp(key, "services") == 0)
+		return each_word(value, add_service, peer, err);
+	return error_set(err, ERROR_USAGE, "is not a key of a [peer]");
+}
+
+/* The peer of a section "peer NAME", made when it is new */
+static struct config_peer *peer_of_section(
+	struct config *config, const char *section, unsigned line, struct error *err)
+{
+	const char *name = section + strlen("peer ");
+	struct config_peer *peers;
+
+	name += strspn(name, " ");
+	for (size_t i = 0; i < config->peer_count; i++) {
+		if (strcmp(config->peers[i].name, name) == 0)
+			return &config->peers[i];
+	}
+	if (!parse_is_name(name)) {
+		error_set(err, ERROR_USAGE, "'%s' is not a name of a host", name);
+		return NULL;
+	}
+	peers = realloc(config->peers, (config->peer_count + 1) * sizeof(*peers));
+	if (!peers) {
+		error_set(err, ERROR_LOCAL, "no memory");
+		return NULL;
+	}
+	config->peers = peers;
+	peers[config->peer_count] = (struct config_peer){.line = line};
+	snprintf(peers[config->peer_count].name, sizeof(peers->name), "%s", name);
+	return &config->peers[config->peer_count++];
+}
+
+/* inih's reader: as fgets() */
+static char *read_line(char *text, int size, void *user)
+{
+	struct reading *reading = user;
+
+	if (reading->failed || !fgets(text, size, reading->file))
+		return NULL;
+	reading->line++;
+	if (!strchr(text, '\n') && !feof(reading->file)) {
+		error_set(reading->err, ERROR_USAGE,
+			"%s:%u: longer than %d bytes: repeat the key to "
+			"give more values",
+			reading->path, reading->line, size - 2);
+		reading->failed = true;
+		return NULL;
+	}
+	return text;
+}
+
+/* inih's handler: 1 to go on, 0 for an error */
+static int take_line(void *user, const char *section, const char *key, const char *value)
+{
+	struct reading *reading = user;
+	struct error *err = reading->err;
+	struct config_peer *peer = NULL;
+	bool known = strcmp(section, "host") == 0;
+	int result = 0;
+
+	if (reading->failed)
+		return 0;
+	if (strncmp(section, "peer ", 5) == 0) {
+		known = true;
+		peer = peer_of_section(reading->config, section, reading->line, err);
+		result = peer ? 0 : -1;
+	}
+	if (!known)
+		result = error_set(
+			err, ERROR_USAGE, "'[%s]': there are only [host] and [peer NAME]", section);
+	else if (result == 0) {
+		result = peer ? set_peer_key(peer, key, value, err)
+			      : set_host_key(reading->config, key, value, err);
+		if (result < 0)
+			error_prefix(err, "%s", key);
+	}
+	if (result < 0) {
+		error_prefix(err, "%s:%u", reading->path, reading->line);
+		reading->failed = true;
+	}
+	return result == 0;
+}
+
+static int set_default(char **place, const char *value, struct error *err)
+{
+	return *place ? 0 : set_text(place, value, err);
+}
+
+static int check_whole(struct config *config, const char *path, struct error *err)
+{
+	struct error ignored;
+
+	if (!*config->name)
+		return error_set(err, ERROR_USAGE, "%s: [host] lacks 'name'", path);
+	if (config->listen.count == 0)
+		add_address(&config->listen, "0.0.0.0", &ignored);
+	if (set_default(&config->ca, "/etc/culvert/ca.pem", err) < 0 ||
+		set_default(&config->certificate, "/etc/culvert/host.pem", err) < 0 ||
+		set_default(&config->key, "/etc/culvert/host.key", err) < 0 ||
+		set_default(&config->qmp_directory, "/run/culvert/qmp", err) < 0 ||
+		set_default(&config->runtime_directory, "/run/culvert", err) < 0)
+		return -1;
+	for (size_t i = 0; i < config->peer_count; i++) {
+		const struct config_peer *peer = &config->peers[i];
+
+		if (peer->addresses.count == 0)
+			return error_set(err, ERROR_USAGE, "%s:%u: [peer %s] lacks 'address'", path,
+				peer->line, peer->name);
+		if (!*peer->identity)
+			return error_set(err, ERROR_USAGE, "%s:%u: [peer %s] lacks 'identity'",
+				path, peer->line, peer->name);
+		for (size_t j = 0; j < i; j++) {
+			if (strcasecmp(peer->identity, config->peers[j].identity) == 0)
+				return error_set(err, ERROR_USAGE,
+					"%s:%u: [peer %s] has the identity of [peer %s]", path,
+					peer->line, peer->name, config->peers[j].name);
+		}
+	}
+	return 0;
+}
+
+static int read_file(struct config *config, const char *path, struct error *err)
+{
+	struct reading reading = {.config = config, .path = path, .err = err};
+	FILE *file = fopen(path, "r");
+	int malformed;
+
+	if (!file)
+		return error_errno(err, "cannot read %s", path);
+	reading.file = file;
+	malformed = ini_parse_stream(read_line, &reading, take_line, &reading);
+	fclose(file);
+	if (reading.failed)
+		return -1;
+	if (malformed > 0)
+		return error_set(err, ERROR_USAGE, "%s:%d: neither a [section] nor key = value",
+			path, malformed);
+	if (malformed < 0)
+		return error_set(err, ERROR_LOCAL, "cannot read %s", path);
+	return check_whole(config, path, err);
+}
+
+struct config *config_load(const char *path, struct error *err)
+{
+	struct config *config = calloc(1, sizeof(*config));
+
+	if (!config) {
+		error_set(err, ERROR_LOCAL, "no memory");
+		return NULL;
+	}
+	if (read_file(config, path, err) < 0) {
+		config_free(config);
+		return NULL;
+	}
+	return config;
+}
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	free(config->ca);
+	free(config->certificate);
+	free(config->key);
+	free(config->qmp_directory);
+	free(config->runtime_directory);
+	free(config->peers);
+	free(config);
+}
+
+const struct config_peer *config_find_peer(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->peer_count; i++) {
+		if (strcmp(config->peers[i].name, name) == 0)
+			return &config->peers[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,49 @@
+/* The opener's end of a control channel to a peer's daemon.
+ *
+ * Spec:    docs/PROTOCOL.md, "Control channel".
+ * Threads: one, which waits.
+ */
+#ifndef CULVERT_DAEMON_CONTACT_H
+#define CULVERT_DAEMON_CONTACT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "daemon/daemon.h"
+
+struct contact;
+
+/** @errors see opening_run() */
+struct contact *contact_new(
+	struct daemon *daemon, const struct config_peer *peer, struct error *err);
+void contact_free(struct contact *contact);
+
+/** "10.0.0.2:16520 (hostb.example)" */
+const char *contact_address(const struct contact *contact);
+
+/**
+ * Ask and wait for the answer.
+ *
+ * @arguments  stolen; NULL: none
+ * @result     a new reference to the return value; or NULL when it is not wanted
+ * @errors     the peer's own error, or ERROR_LINK: no answer, or the channel ended
+ */
+int contact_ask(struct contact *contact, const char *command, json_t *arguments, json_t **result,
+	struct error *err);
+
+/** What the destination's hypervisor said last */
+struct contact_news {
+	char status[32]; /* empty: nothing yet; "gone": its process ended */
+	char reason[256];
+	bool running; /* with "completed": whether the guest runs */
+};
+
+/**
+ * The latest news. Waits up to @timeout_ms for something that was not known yet.
+ *
+ * @errors ERROR_LINK: the control channel ended. @news is valid even then
+ */
+int contact_listen(
+	struct contact *contact, int timeout_ms, struct contact_news *news, struct error *err);
+
+#endif

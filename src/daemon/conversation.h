@@ -1,0 +1,22 @@
+/* Threads that lead one blocking conversation each: a migration, a peer's control channel, a client
+ * of the control socket.
+ *
+ * They are detached, look at daemon->stopping at least every CONVERSATION_TURN_MS, and are counted
+ * so that the daemon can wait for them.
+ */
+#ifndef CULVERT_DAEMON_CONVERSATION_H
+#define CULVERT_DAEMON_CONVERSATION_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+#define CONVERSATION_TURN_MS 250
+
+/** @returns 0, or -1 with @err (ERROR_LOCAL: too many, no resources); @talk is not called then */
+int conversation_start(void (*talk)(void *argument), void *argument, struct error *err);
+
+/** Wait until all have ended. @returns whether they have, within @timeout_ms */
+bool conversations_wait(unsigned timeout_ms);
+
+#endif

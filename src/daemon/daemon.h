@@ -1,0 +1,32 @@
+/* What every part of culvertd can reach. Made by main() before any other thread, freed after them.
+ */
+#ifndef CULVERT_DAEMON_DAEMON_H
+#define CULVERT_DAEMON_DAEMON_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "daemon/config.h"
+#include "daemon/migration.h"
+#include "daemon/offer.h"
+#include "daemon/worker.h"
+#include "io/tls.h"
+
+#define WORKERS_MOST 64
+
+struct daemon {
+	struct config *config;
+	struct tls_context *tls;
+	struct worker *workers[WORKERS_MOST];
+	unsigned worker_count;
+	atomic_uint next_worker;
+	struct migrations *migrations;
+	struct offers *offers;
+	atomic_bool stopping; /* begin nothing new; what can be ended safely, ends */
+	atomic_bool ending;   /* no more waiting */
+};
+
+/** The worker for a new channel: each in turn */
+struct worker *daemon_worker(struct daemon *daemon);
+
+#endif

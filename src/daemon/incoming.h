@@ -1,0 +1,14 @@
+/* The destination's side of a migration: a peer's control channel, served by a thread.
+ *
+ * Spec:    docs/PROTOCOL.md, "Control channel".
+ */
+#ifndef CULVERT_DAEMON_INCOMING_H
+#define CULVERT_DAEMON_INCOMING_H
+
+#include "daemon/daemon.h"
+
+/** Serve what @peer asks over @fd (owned, also on failure) in a thread of its own */
+int incoming_start(
+	struct daemon *daemon, const struct config_peer *peer, int fd, struct error *err);
+
+#endif

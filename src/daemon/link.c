@@ -1,0 +1,443 @@
+#include "daemon/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/descriptor.h"
+#include "io/socket.h"
+
+/* From connecting to the answer, and for an acceptor to the OPEN (docs/PROTOCOL.md, "Opening") */
+#define ESTABLISH_MS 10000
+/* From our end to the peer's */
+#define FINISH_MS 2000
+/* Connections of one worker that carry no channel: anyone can make them */
+#define LINK_COUNT_LARGEST 256
+
+enum link_state {
+	LINK_CONNECTING,
+	LINK_SECURING,
+	LINK_ASKING,
+	LINK_UP,
+	LINK_FINISHING,
+	LINK_CLOSED,
+};
+
+struct link {
+	struct list place; /* in its worker's list while it carries no channel */
+	struct worker *worker;
+	enum link_state state;
+	bool acceptor;
+	int fd;
+	struct tls_stream *stream;
+	struct handshake handshake;
+	char identity[256]; /* the opener's expectation */
+	char peer_text[400];
+	const struct link_events *events;
+	void (*ready)(void *owner, int events);
+	void *owner;
+	uv_poll_t poll;
+	uv_timer_t deadline;
+	int interest;
+	unsigned open_handles;
+};
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+static void on_deadline(uv_timer_t *deadline);
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct link *link = handle->data;
+
+	if (--link->open_handles > 0)
+		return;
+	tls_stream_free(link->stream);
+	fd_close(&link->fd);
+	free(link);
+}
+
+static void close_link(struct link *link)
+{
+	if (link->state == LINK_CLOSED)
+		return;
+	link->state = LINK_CLOSED;
+	if (!list_empty(&link->place)) {
+		list_remove(&link->place);
+		link->worker->link_count--;
+	}
+	uv_close((uv_handle_t *)&link->poll, on_handle_closed);
+	uv_close((uv_handle_t *)&link->deadline, on_handle_closed);
+}
+
+static void drain(struct link *link);
+
+static void start_finishing(struct link *link)
+{
+	link->state = LINK_FINISHING;
+	if (list_empty(&link->place)) {
+		list_append(&link->worker->links, &link->place);
+		link->worker->link_count++;
+	}
+	uv_timer_start(&link->deadline, on_deadline, FINISH_MS, 0);
+	drain(link);
+}
+
+/* An alert that says why is on its way: closing at once could take it from the peer. */
+static void fail(struct link *link, const struct error *err)
+{
+	const struct link_events *events = link->events;
+	void *owner = link->owner;
+
+	start_finishing(link);
+	events->failed(link, err, owner);
+}
+
+void link_set_interest(struct link *link, int events)
+{
+	if (events == link->interest || link->state == LINK_CLOSED)
+		return;
+	link->interest = events;
+	if (events)
+		uv_poll_start(&link->poll, events, on_poll);
+	else
+		uv_poll_stop(&link->poll);
+}
+
+static void on_deadline(uv_timer_t *deadline)
+{
+	struct link *link = deadline->data;
+	struct error err;
+
+	if (link->state == LINK_FINISHING) {
+		close_link(link);
+		return;
+	}
+	error_set(&err, ERROR_LINK, "no answer within %d s", ESTABLISH_MS / 1000);
+	fail(link, &err);
+}
+
+static int enter_asking(struct link *link, struct error *err)
+{
+	char names[256];
+	size_t length = strlen(link->peer_text);
+	const void *question;
+
+	tls_peer_names(link->stream, names, sizeof(names));
+	snprintf(link->peer_text + length, sizeof(link->peer_text) - length, " (%s)", names);
+	if (*link->identity && !tls_peer_is(link->stream, link->identity))
+		return error_set(err, ERROR_IDENTITY,
+			"the host there proves to be '%s', not '%s': check 'address' and "
+			"'identity' of "
+			"the peer in culvert.conf",
+			names, link->identity);
+	link->state = LINK_ASKING;
+	question = handshake_unsent(&link->handshake, &length);
+	if (!question)
+		return 0;
+	handshake_sent(&link->handshake);
+	return tls_seal(link->stream, question, length, err);
+}
+
+static int read_frame(struct link *link, struct error *err)
+{
+	size_t wanted;
+
+	while ((wanted = handshake_wants(&link->handshake)) > 0) {
+		unsigned char bytes[MESSAGE_LONGEST_BYTES];
+		size_t length;
+
+		switch (tls_read(link->stream, bytes, wanted, &length, err)) {
+		case IO_OK:
+			break;
+		case IO_AGAIN:
+			return 0;
+		case IO_EOF:
+			return error_set(err, ERROR_LINK, "closed by the peer without an answer");
+		case IO_FAILED:
+			return -1;
+		}
+		if (handshake_receive(&link->handshake, bytes, length, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The opener's refusal, as an error for whoever asked */
+static int refusal_error(const struct reason_message *refusal, struct error *err)
+{
+	enum error_code code = ERROR_PEER;
+
+	if (refusal->reason == REASON_NOT_PERMITTED)
+		code = ERROR_IDENTITY;
+	else if (refusal->reason == REASON_STOPPING)
+		code = ERROR_LINK;
+	return error_set(err, code, "refused there: %s", refusal->text);
+}
+
+/* Go as far as the socket allows. @returns 0, or -1 with @err set */
+static int establish(struct link *link, struct error *err)
+{
+	if (link->state == LINK_CONNECTING) {
+		if (socket_connected(link->fd, err) < 0)
+			return -1;
+		link->state = LINK_SECURING;
+	}
+	if (link->state == LINK_SECURING) {
+		enum io_result result = tls_handshake(link->stream, err);
+
+		if (result == IO_EOF)
+			return error_set(err, ERROR_LINK, "closed by the peer");
+		if (result == IO_FAILED)
+			return -1;
+		if (result == IO_OK && enter_asking(link, err) < 0)
+			return -1;
+	}
+	if (link->state == LINK_ASKING && read_frame(link, err) < 0)
+		return -1;
+	return tls_flush(link->stream, err) == IO_FAILED ? -1 : 0;
+}
+
+/* @returns whether the link was handed over or closed */
+static bool act_on_handshake(struct link *link)
+{
+	struct error err;
+
+	switch (link->handshake.state) {
+	case HANDSHAKE_WAITING:
+		return false;
+	case HANDSHAKE_ASKED:
+		link->events->asked(link, &link->handshake.open, link->owner);
+		return true;
+	case HANDSHAKE_ACCEPTED:
+		link->state = LINK_UP;
+		link->events->up(link, link->handshake.peer_limit, link->owner);
+		return true;
+	case HANDSHAKE_REFUSED:
+		if (link->acceptor) {
+			link_refuse(
+				link, link->handshake.refusal.reason, link->handshake.refusal.text);
+		} else {
+			refusal_error(&link->handshake.refusal, &err);
+			fail(link, &err);
+		}
+		return true;
+	}
+	return false;
+}
+
+/* The peer's end, or its silence, closes a link that has nothing more to say. */
+static void drain(struct link *link)
+{
+	struct error err;
+	ssize_t got;
+	enum io_result result = tls_flush(link->stream, &err);
+
+	if (result == IO_OK)
+		(void)shutdown(link->fd, SHUT_WR);
+	link_set_interest(link, UV_READABLE | (result == IO_AGAIN ? UV_WRITABLE : 0));
+	do
+		got = recv(link->fd, link->worker->scratch, WORKER_SCRATCH_BYTES, 0);
+	while (got > 0);
+	if (result == IO_FAILED || got == 0 || (errno != EAGAIN && errno != EINTR))
+		close_link(link);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct link *link = poll->data;
+	struct error err;
+
+	if (status < 0) {
+		/* An error on the socket: reading or writing will tell which. */
+		link->interest = 0;
+		events = UV_READABLE | UV_WRITABLE;
+	}
+	if (link->state == LINK_UP) {
+		link->ready(link->owner, events);
+		return;
+	}
+	if (link->state == LINK_FINISHING) {
+		drain(link);
+		return;
+	}
+	if (link->handshake.state == HANDSHAKE_ASKED) {
+		/* The answer is being made; more bytes, or an end, have to wait for it. */
+		link_set_interest(link, 0);
+		return;
+	}
+	if (establish(link, &err) < 0)
+		fail(link, &err);
+	else if (!act_on_handshake(link))
+		link_set_interest(link,
+			UV_READABLE |
+				(link->state == LINK_CONNECTING || tls_unsent(link->stream)
+						? UV_WRITABLE
+						: 0));
+}
+
+static struct link *link_new(struct worker *worker, struct tls_context *tls, int fd, bool acceptor,
+	const struct link_events *events, void *owner, struct error *err)
+{
+	struct link *link = calloc(1, sizeof(*link));
+
+	if (!link) {
+		close(fd);
+		error_set(err, ERROR_LOCAL, "no memory for a connection");
+		return NULL;
+	}
+	link->stream = tls_stream_new(tls, fd, acceptor, err);
+	if (!link->stream || uv_poll_init(loop_uv(worker->loop), &link->poll, fd) != 0) {
+		if (link->stream)
+			error_set(err, ERROR_LOCAL, "cannot watch a connection");
+		tls_stream_free(link->stream);
+		close(fd);
+		free(link);
+		return NULL;
+	}
+	uv_timer_init(loop_uv(worker->loop), &link->deadline);
+	link->poll.data = link;
+	link->deadline.data = link;
+	link->open_handles = 2;
+	link->fd = fd;
+	link->worker = worker;
+	link->acceptor = acceptor;
+	link->events = events;
+	link->owner = owner;
+	list_append(&worker->links, &link->place);
+	worker->link_count++;
+	uv_timer_start(&link->deadline, on_deadline, ESTABLISH_MS, 0);
+	return link;
+}
+
+struct link *link_open(struct worker *worker, struct tls_context *tls,
+	const struct addrinfo *address, const char *identity, const struct open_message *open,
+	const struct link_events *events, void *owner, struct error *err)
+{
+	int fd = socket_connect(address, err);
+	struct link *link = fd < 0 ? NULL : link_new(worker, tls, fd, false, events, owner, err);
+
+	if (!link)
+		return NULL;
+	link->state = LINK_CONNECTING;
+	snprintf(link->identity, sizeof(link->identity), "%s", identity);
+	socket_address_text(
+		address->ai_addr, address->ai_addrlen, link->peer_text, sizeof(link->peer_text));
+	handshake_init_opener(&link->handshake, open);
+	link_set_interest(link, UV_WRITABLE);
+	return link;
+}
+
+int link_serve(struct worker *worker, struct tls_context *tls, int fd,
+	const struct link_events *events, void *owner, struct error *err)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t length = sizeof(address);
+	struct link *link;
+
+	if (worker->link_count >= LINK_COUNT_LARGEST) {
+		close(fd);
+		return error_set(err, ERROR_LOCAL, "too many connections without a channel");
+	}
+	link = link_new(worker, tls, fd, true, events, owner, err);
+	if (!link)
+		return -1;
+	link->state = LINK_SECURING;
+	(void)getpeername(fd, (struct sockaddr *)&address, &length);
+	socket_address_text(
+		(struct sockaddr *)&address, length, link->peer_text, sizeof(link->peer_text));
+	handshake_init_acceptor(&link->handshake);
+	link_set_interest(link, UV_READABLE);
+	return 0;
+}
+
+/* Seal and send the acceptor's answer. What cannot be sent now follows when the socket allows. */
+static int send_answer(struct link *link, struct error *err)
+{
+	size_t length;
+	const void *answer = handshake_unsent(&link->handshake, &length);
+
+	handshake_sent(&link->handshake);
+	if (tls_seal(link->stream, answer, length, err) < 0)
+		return -1;
+	return tls_flush(link->stream, err) == IO_FAILED ? -1 : 0;
+}
+
+void link_grant(struct link *link, uint64_t limit)
+{
+	struct error err;
+
+	handshake_accept(&link->handshake, limit);
+	if (send_answer(link, &err) < 0)
+		fail(link, &err);
+	else
+		act_on_handshake(link);
+}
+
+void link_refuse(struct link *link, enum reason reason, const char *text)
+{
+	struct error err;
+
+	if (link->handshake.state != HANDSHAKE_REFUSED)
+		handshake_refuse(&link->handshake, reason, text);
+	if (send_answer(link, &err) < 0)
+		close_link(link);
+	else
+		link_finish(link);
+}
+
+bool link_peer_is(const struct link *link, const char *identity)
+{
+	return tls_peer_is(link->stream, identity);
+}
+
+const char *link_peer_text(const struct link *link)
+{
+	return link->peer_text;
+}
+
+void link_carry(struct link *link, void (*ready)(void *owner, int events), void *owner)
+{
+	assert(link->state == LINK_UP);
+	link->ready = ready;
+	link->owner = owner;
+	uv_timer_stop(&link->deadline);
+	list_remove(&link->place);
+	link->worker->link_count--;
+}
+
+struct tls_stream *link_stream(struct link *link)
+{
+	return link->stream;
+}
+
+int link_descriptor(const struct link *link)
+{
+	return link->fd;
+}
+
+void link_finish(struct link *link)
+{
+	tls_finish(link->stream);
+	start_finishing(link);
+}
+
+void link_abort(struct link *link)
+{
+	close_link(link);
+}
+
+void link_stop_listed(struct list *place)
+{
+	struct link *link = LIST_MEMBER(place, struct link, place);
+	bool owned = link->state != LINK_FINISHING;
+	struct error err;
+
+	close_link(link);
+	if (!owned)
+		return;
+	error_set(&err, ERROR_LINK, "culvertd is stopping");
+	link->events->failed(link, &err, link->owner);
+}

@@ -1,0 +1,70 @@
+/* One TLS connection: TCP, TLS, the handshake for one channel; then a channel carries on.
+ *
+ *     opener    CONNECTING -> SECURING -> ASKING -> UP -> FINISHING -> closed
+ *     acceptor               SECURING -> ASKING -> UP -> FINISHING -> closed
+ *
+ * Threads: the loop of its worker.
+ */
+#ifndef CULVERT_DAEMON_LINK_H
+#define CULVERT_DAEMON_LINK_H
+
+#include <netdb.h>
+
+#include "base/list.h"
+#include "daemon/worker.h"
+#include "io/tls.h"
+#include "tunnel/handshake.h"
+
+struct link;
+
+struct link_events {
+	/** Acceptor: an OPEN arrived. Answer with link_grant() or link_refuse(), now or later */
+	void (*asked)(struct link *link, const struct open_message *open, void *owner);
+	/** The channel is open: take the link over with link_carry(), at once */
+	void (*up)(struct link *link, uint64_t peer_limit, void *owner);
+	/** It came to nothing; the link is closing and must not be used any more */
+	void (*failed)(struct link *link, const struct error *err, void *owner);
+};
+
+/**
+ * Connect and ask for a channel.
+ *
+ * @identity  what the peer's certificate must name
+ * @returns   the link, or NULL with @err set (events are not called then)
+ */
+struct link *link_open(struct worker *worker, struct tls_context *tls,
+	const struct addrinfo *address, const char *identity, const struct open_message *open,
+	const struct link_events *events, void *owner, struct error *err);
+
+/** Serve a connection. @fd owned, also on failure. @returns 0, or -1 with @err set */
+int link_serve(struct worker *worker, struct tls_context *tls, int fd,
+	const struct link_events *events, void *owner, struct error *err);
+
+void link_grant(struct link *link, uint64_t limit);
+void link_refuse(struct link *link, enum reason reason, const char *text);
+
+/** Whether the peer's certificate names @identity */
+bool link_peer_is(const struct link *link, const char *identity);
+
+/** The peer's address and names, for messages; "10.0.0.2:16520 (hostb.example)" */
+const char *link_peer_text(const struct link *link);
+
+/* Once up, a channel reads and writes the stream itself. */
+
+/** @ready  called with UV_READABLE and UV_WRITABLE as they come */
+void link_carry(struct link *link, void (*ready)(void *owner, int events), void *owner);
+void link_set_interest(struct link *link, int events);
+struct tls_stream *link_stream(struct link *link);
+int link_descriptor(const struct link *link);
+
+/** Nothing more to say: flush, end TLS properly, wait shortly for the peer's end, close. The link
+ * is no longer the caller's */
+void link_finish(struct link *link);
+
+/** Close at once. The link is no longer the caller's */
+void link_abort(struct link *link);
+
+/** For worker_stop(): close the link that is at @place of its worker's list, telling its owner */
+void link_stop_listed(struct list *place);
+
+#endif

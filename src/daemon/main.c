@@ -1,0 +1,342 @@
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/descriptor.h"
+#include "base/log.h"
+#include "daemon/arrival.h"
+#include "daemon/control_server.h"
+#include "daemon/conversation.h"
+#include "daemon/daemon.h"
+#include "io/socket.h"
+
+#define DEFAULT_CONFIG "/etc/culvert/culvert.conf"
+#define LISTENERS_MOST 32
+#define STOP_TURN_MS   100
+/* After the last word, threads notice within a turn or two. */
+#define LAST_TURNS_MS 12000
+
+struct listener {
+	struct server *server;
+	int fd;
+	uv_poll_t poll;
+	void (*take)(struct daemon *daemon, int fd);
+};
+
+/* The main loop: it accepts connections and takes signals; all else is done by others. */
+struct server {
+	struct daemon daemon;
+	struct loop *loop;
+	struct listener listeners[LISTENERS_MOST];
+	size_t listener_count;
+	uv_signal_t terminate;
+	uv_signal_t interrupt;
+	uv_timer_t stop_timer;
+	char control_path[256];
+};
+
+struct worker *daemon_worker(struct daemon *daemon)
+{
+	return daemon->workers[atomic_fetch_add(&daemon->next_worker, 1) % daemon->worker_count];
+}
+
+static void on_connection(uv_poll_t *poll, int status, int events)
+{
+	struct listener *listener = poll->data;
+
+	(void)status;
+	(void)events;
+	for (;;) {
+		int fd = socket_accept(listener->fd);
+
+		if (fd >= 0)
+			listener->take(&listener->server->daemon, fd);
+		else if (errno != EINTR && errno != ECONNABORTED)
+			return;
+	}
+}
+
+static int add_listener(struct server *server, int fd, void (*take)(struct daemon *daemon, int fd),
+	struct error *err)
+{
+	struct listener *listener = &server->listeners[server->listener_count];
+
+	if (server->listener_count == LISTENERS_MOST ||
+		uv_poll_init(loop_uv(server->loop), &listener->poll, fd) != 0) {
+		close(fd);
+		return error_set(err, ERROR_LOCAL, "too many addresses to listen on");
+	}
+	server->listener_count++;
+	listener->server = server;
+	listener->fd = fd;
+	listener->take = take;
+	listener->poll.data = listener;
+	uv_poll_start(&listener->poll, UV_READABLE, on_connection);
+	return 0;
+}
+
+static int listen_for_peers(struct server *server, struct error *err)
+{
+	const struct config_addresses *listen = &server->daemon.config->listen;
+
+	for (size_t i = 0; i < listen->count; i++) {
+		struct addrinfo *found = socket_resolve(&listen->list[i], true, err);
+
+		if (!found)
+			return -1;
+		for (struct addrinfo *address = found; address; address = address->ai_next) {
+			int fd = socket_listen(address, err);
+
+			if (fd < 0 || add_listener(server, fd, arrival_serve, err) < 0) {
+				freeaddrinfo(found);
+				return -1;
+			}
+		}
+		freeaddrinfo(found);
+	}
+	return 0;
+}
+
+static int listen_for_clients(struct server *server, struct error *err)
+{
+	const struct config *config = server->daemon.config;
+	int fd;
+
+	if (mkdir(config->runtime_directory, 0755) < 0 && errno != EEXIST)
+		return error_errno(err, "cannot make %s", config->runtime_directory);
+	snprintf(server->control_path, sizeof(server->control_path), "%s/control.sock",
+		config->runtime_directory);
+	fd = socket_listen_unix(server->control_path, 0660, config->control_group, err);
+	return fd < 0 ? -1 : add_listener(server, fd, control_server_accept, err);
+}
+
+/* No new work; what can be ended safely ends; then the loop. Post-copy is waited for. */
+static void on_stop_timer(uv_timer_t *timer)
+{
+	struct server *server = timer->data;
+
+	if (migrations_running(server->daemon.migrations) > 0 &&
+		!atomic_load(&server->daemon.ending))
+		return;
+	uv_timer_stop(timer);
+	loop_stop(server->loop);
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+	struct server *server = signal->data;
+	struct daemon *daemon = &server->daemon;
+	size_t running = migrations_running(daemon->migrations);
+
+	if (atomic_load(&daemon->stopping)) {
+		log_event(LOG_WARNING, "ending", "signal=%d migrations=%zu", number, running);
+		atomic_store(&daemon->ending, true);
+		return;
+	}
+	log_event(LOG_NOTICE, "stopping", "signal=%d migrations=%zu", number, running);
+	atomic_store(&daemon->stopping, true);
+	uv_timer_start(&server->stop_timer, on_stop_timer, 0, STOP_TURN_MS);
+}
+
+static void add_signal(struct server *server, uv_signal_t *signal, int number)
+{
+	uv_signal_init(loop_uv(server->loop), signal);
+	signal->data = server;
+	uv_signal_start(signal, on_signal, number);
+}
+
+/* Every channel needs two descriptors, and an operator should not have to think of it. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int start_workers(struct daemon *daemon, struct error *err)
+{
+	unsigned wanted = uv_available_parallelism();
+
+	if (wanted > WORKERS_MOST)
+		wanted = WORKERS_MOST;
+	while (daemon->worker_count < wanted) {
+		struct worker *worker = worker_new(err);
+
+		if (!worker)
+			return -1;
+		daemon->workers[daemon->worker_count++] = worker;
+	}
+	return 0;
+}
+
+static int start(struct server *server, const char *config_path, struct error *err)
+{
+	struct daemon *daemon = &server->daemon;
+
+	daemon->config = config_load(config_path, err);
+	if (!daemon->config)
+		return -1;
+	daemon->tls = tls_context_new(
+		daemon->config->ca, daemon->config->certificate, daemon->config->key, err);
+	if (!daemon->tls)
+		return error_prefix(err, "%s", config_path);
+	daemon->migrations = migrations_new();
+	daemon->offers = offers_new();
+	server->loop = loop_new(err);
+	if (!server->loop || start_workers(daemon, err) < 0)
+		return -1;
+	uv_timer_init(loop_uv(server->loop), &server->stop_timer);
+	server->stop_timer.data = server;
+	add_signal(server, &server->terminate, SIGTERM);
+	add_signal(server, &server->interrupt, SIGINT);
+	if (listen_for_peers(server, err) < 0)
+		return -1;
+	return listen_for_clients(server, err);
+}
+
+static void close_handle(uv_handle_t *handle, void *unused)
+{
+	(void)unused;
+	if (!uv_is_closing(handle) && handle->type != UV_ASYNC)
+		uv_close(handle, NULL);
+}
+
+static void stop(struct server *server)
+{
+	struct daemon *daemon = &server->daemon;
+
+	atomic_store(&daemon->stopping, true);
+	atomic_store(&daemon->ending, true);
+	if (*server->control_path && server->listener_count > 0)
+		(void)unlink(server->control_path);
+	if (!conversations_wait(LAST_TURNS_MS)) {
+		/* A thread waits for a hypervisor that does not answer: nothing is freed under it.
+		 */
+		log_event(LOG_WARNING, "stopped", "clean=no");
+		_exit(EXIT_SUCCESS);
+	}
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_stop(daemon->workers[i]);
+	if (server->loop) {
+		uv_walk(loop_uv(server->loop), close_handle, NULL);
+		loop_free(server->loop);
+	}
+	for (size_t i = 0; i < server->listener_count; i++)
+		close(server->listeners[i].fd);
+	if (daemon->offers)
+		offers_free(daemon->offers);
+	if (daemon->migrations)
+		migrations_free(daemon->migrations);
+	tls_context_free(daemon->tls);
+	config_free(daemon->config);
+}
+
+static void usage(FILE *stream)
+{
+	fprintf(stream,
+		"usage: culvertd [--config FILE] [--check] [--debug]\n\n"
+		"  --config FILE  default " DEFAULT_CONFIG "\n"
+		"  --check        read the configuration and the certificates, then exit\n"
+		"  --debug        log debug lines\n"
+		"  --version\n\n"
+		"Logs to stderr. SIGTERM stops: new migrations are refused, pre-copy is\n"
+		"cancelled (the guest stays on its source), post-copy is finished first;\n"
+		"a second SIGTERM does not wait.\n");
+}
+
+/* @returns an exit status, or -1 to go on */
+static int read_options(int count, char **words, const char **config_path, bool *check)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, 'k'},
+		{"debug", no_argument, NULL, 'd'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{0},
+	};
+	int option;
+
+	while ((option = getopt_long(count, words, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			*config_path = optarg;
+			break;
+		case 'k':
+			*check = true;
+			break;
+		case 'd':
+			log_set_level(LOG_DEBUG);
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_SUCCESS;
+		case 'v':
+			printf("culvertd " CULVERT_VERSION "\n");
+			return EXIT_SUCCESS;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind < count) {
+		usage(stderr);
+		return 2;
+	}
+	return -1;
+}
+
+static int check_only(const char *config_path)
+{
+	struct error err;
+	struct config *config = config_load(config_path, &err);
+	struct tls_context *tls =
+		config ? tls_context_new(config->ca, config->certificate, config->key, &err) : NULL;
+	bool good = tls != NULL;
+
+	if (good)
+		printf("%s: good; this host is '%s' and knows %zu peers\n", config_path,
+			config->name, config->peer_count);
+	else
+		fprintf(stderr, "culvertd: %s\n", err.message);
+	tls_context_free(tls);
+	config_free(config);
+	return good ? EXIT_SUCCESS : 3;
+}
+
+int main(int count, char **words)
+{
+	static struct server server;
+	const char *config_path = DEFAULT_CONFIG;
+	bool check = false;
+	int status = read_options(count, words, &config_path, &check);
+	struct error err;
+
+	if (status >= 0)
+		return status;
+	if (check)
+		return check_only(config_path);
+	signal(SIGPIPE, SIG_IGN);
+	raise_descriptor_limit();
+	if (start(&server, config_path, &err) < 0) {
+		log_event(LOG_ERROR, "start.failed", "reason=\"%s\"", err.message);
+		stop(&server);
+		return err.code == ERROR_USAGE ? 2 : 3;
+	}
+	log_event(LOG_NOTICE, "ready", "host=%s version=%s peers=%zu workers=%u",
+		server.daemon.config->name, CULVERT_VERSION, server.daemon.config->peer_count,
+		server.daemon.worker_count);
+	loop_run(server.loop);
+	stop(&server);
+	log_event(LOG_NOTICE, "stopped", "clean=yes");
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,465 @@
+#include "daemon/migration.h"
+
+#include <assert.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/parse.h"
+#include "control/message.h"
+
+#define ENDED_KEPT   64
+#define RUNNING_MOST 256
+
+struct migration {
+	struct list place;
+	struct migrations *registry;
+	struct migration_plan plan;
+	enum migration_phase phase;
+	enum guest_place guest;
+	bool ended;
+	struct migration_figures figures;
+	uint64_t tunnel_to_peer_bytes;
+	uint64_t tunnel_to_local_bytes;
+	struct error failure;
+	const char *advice;
+	unsigned requests;
+	uint64_t begun_ms;
+	uint64_t ended_ms;
+	uint64_t change; /* counts up */
+};
+
+struct migrations {
+	uv_mutex_t lock;
+	uv_cond_t changed;
+	struct list all; /* oldest first */
+	size_t running_count;
+	size_t ended_count;
+};
+
+static const char *const mode_names[] = {
+	[MODE_PRECOPY] = "precopy",
+	[MODE_POSTCOPY] = "postcopy",
+	[MODE_HYBRID] = "hybrid",
+};
+
+static const char *const phase_names[] = {
+	[PHASE_PREPARING] = "preparing",
+	[PHASE_PRECOPY] = "precopy",
+	[PHASE_POSTCOPY] = "postcopy",
+	[PHASE_FINISHING] = "finishing",
+	[PHASE_PAUSED] = "paused",
+	[PHASE_COMPLETED] = "completed",
+	[PHASE_FAILED] = "failed",
+	[PHASE_CANCELLED] = "cancelled",
+	[PHASE_LOST] = "lost",
+};
+
+static const char *const guest_names[] = {
+	[GUEST_SOURCE] = "source",
+	[GUEST_DESTINATION] = "destination",
+	[GUEST_UNKNOWN] = "unknown",
+	[GUEST_NOWHERE] = "nowhere",
+};
+
+static uint64_t now_ms(void)
+{
+	return uv_hrtime() / 1000000;
+}
+
+const char *migration_mode_name(enum migration_mode mode)
+{
+	return mode_names[mode];
+}
+
+int migration_mode_parse(const char *text, enum migration_mode *mode, struct error *err)
+{
+	for (size_t i = 0; i < sizeof(mode_names) / sizeof(mode_names[0]); i++) {
+		if (strcmp(text, mode_names[i]) == 0) {
+			*mode = (enum migration_mode)i;
+			return 0;
+		}
+	}
+	return error_set(
+		err, ERROR_USAGE, "mode '%s': there are precopy, postcopy and hybrid", text);
+}
+
+int switch_policy_parse(const char *text, struct switch_policy *policy, struct error *err)
+{
+	*policy = (struct switch_policy){.when = SWITCH_AUTO};
+	if (strcmp(text, "auto") == 0)
+		return 0;
+	if (strncmp(text, "pass:", 5) == 0) {
+		policy->when = SWITCH_PASS;
+		if (parse_number(text + 5, 1, 1000000, &policy->pass_count, err) == 0)
+			return 0;
+		return error_prefix(err, "switch");
+	}
+	if (strncmp(text, "after:", 6) == 0) {
+		policy->when = SWITCH_AFTER;
+		if (parse_duration(text + 6, &policy->after_ms, err) == 0)
+			return 0;
+		return error_prefix(err, "switch");
+	}
+	return error_set(err, ERROR_USAGE,
+		"switch '%s': write auto, pass:N or after:DURATION, like after:30s", text);
+}
+
+struct migrations *migrations_new(void)
+{
+	struct migrations *migrations = calloc(1, sizeof(*migrations));
+
+	if (!migrations || uv_mutex_init(&migrations->lock) != 0 ||
+		uv_cond_init(&migrations->changed) != 0)
+		abort(); /* at start only */
+	list_init(&migrations->all);
+	return migrations;
+}
+
+static void drop(struct migration *migration)
+{
+	list_remove(&migration->place);
+	free(migration);
+}
+
+void migrations_free(struct migrations *migrations)
+{
+	while (!list_empty(&migrations->all))
+		drop(LIST_MEMBER(migrations->all.next, struct migration, place));
+	uv_cond_destroy(&migrations->changed);
+	uv_mutex_destroy(&migrations->lock);
+	free(migrations);
+}
+
+static struct migration *member(struct list *place)
+{
+	return LIST_MEMBER(place, struct migration, place);
+}
+
+/* The name by which this host knows the virtual machine */
+static const char *local_vm(const struct migration *migration)
+{
+	return migration->plan.incoming ? migration->plan.destination_vm : migration->plan.vm;
+}
+
+/* The newest that fits; under the lock */
+static struct migration *find(struct migrations *migrations, const char *name)
+{
+	for (struct list *place = migrations->all.previous; place != &migrations->all;
+		place = place->previous) {
+		struct migration *migration = member(place);
+
+		if (strcmp(migration->plan.id, name) == 0 || strcmp(local_vm(migration), name) == 0)
+			return migration;
+	}
+	return NULL;
+}
+
+static int check_new(
+	struct migrations *migrations, const struct migration_plan *plan, struct error *err)
+{
+	const char *vm = plan->incoming ? plan->destination_vm : plan->vm;
+
+	if (migrations->running_count >= RUNNING_MOST)
+		return error_set(err, ERROR_LOCAL,
+			"%d migrations run already: wait for some to end", RUNNING_MOST);
+	for (struct list *place = migrations->all.next; place != &migrations->all;
+		place = place->next) {
+		struct migration *other = member(place);
+
+		if (other->ended)
+			continue;
+		if (strcmp(other->plan.id, plan->id) == 0)
+			return error_set(err, ERROR_USAGE, "migration %s runs already", plan->id);
+		if (strcmp(local_vm(other), vm) == 0)
+			return error_set(err, ERROR_USAGE,
+				"%s is being migrated already (%s %s, %s): culvert watch %s", vm,
+				other->plan.incoming ? "from" : "to", other->plan.host,
+				other->plan.id, other->plan.id);
+	}
+	return 0;
+}
+
+static void choose_id(char id[9])
+{
+	unsigned char random[4];
+
+	if (RAND_bytes(random, sizeof(random)) != 1)
+		abort();
+	snprintf(id, 9, "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
+}
+
+struct migration *migrations_begin(
+	struct migrations *migrations, const struct migration_plan *plan, struct error *err)
+{
+	struct migration *migration = calloc(1, sizeof(*migration));
+
+	if (!migration) {
+		error_set(err, ERROR_LOCAL, "no memory");
+		return NULL;
+	}
+	uv_mutex_lock(&migrations->lock);
+	if (check_new(migrations, plan, err) < 0) {
+		uv_mutex_unlock(&migrations->lock);
+		free(migration);
+		return NULL;
+	}
+	migration->registry = migrations;
+	migration->plan = *plan;
+	if (!*migration->plan.id)
+		choose_id(migration->plan.id);
+	migration->phase = PHASE_PREPARING;
+	migration->guest = GUEST_SOURCE;
+	migration->begun_ms = now_ms();
+	migration->change = 1;
+	list_append(&migrations->all, &migration->place);
+	migrations->running_count++;
+	uv_mutex_unlock(&migrations->lock);
+	return migration;
+}
+
+const struct migration_plan *migration_plan(const struct migration *migration)
+{
+	return &migration->plan; /* never changes */
+}
+
+static void lock_for_change(struct migration *migration)
+{
+	uv_mutex_lock(&migration->registry->lock);
+	migration->change++;
+}
+
+static void unlock_changed(struct migrations *migrations)
+{
+	uv_cond_broadcast(&migrations->changed);
+	uv_mutex_unlock(&migrations->lock);
+}
+
+void migration_set_phase(
+	struct migration *migration, enum migration_phase phase, enum guest_place guest)
+{
+	assert(phase < PHASE_COMPLETED);
+	lock_for_change(migration);
+	migration->phase = phase;
+	migration->guest = guest;
+	unlock_changed(migration->registry);
+}
+
+void migration_set_figures(struct migration *migration, const struct migration_figures *figures)
+{
+	lock_for_change(migration);
+	migration->figures = *figures;
+	unlock_changed(migration->registry);
+}
+
+void migration_set_tunnel(
+	struct migration *migration, uint64_t to_peer_bytes, uint64_t to_local_bytes)
+{
+	lock_for_change(migration);
+	migration->tunnel_to_peer_bytes = to_peer_bytes;
+	migration->tunnel_to_local_bytes = to_local_bytes;
+	unlock_changed(migration->registry);
+}
+
+uint64_t migration_elapsed_ms(const struct migration *migration)
+{
+	return (migration->ended ? migration->ended_ms : now_ms()) - migration->begun_ms;
+}
+
+/* Forget the oldest that ended; under the lock */
+static void prune(struct migrations *migrations)
+{
+	struct list *place = migrations->all.next;
+
+	while (migrations->ended_count > ENDED_KEPT) {
+		struct migration *migration = member(place);
+
+		place = place->next;
+		if (!migration->ended)
+			continue;
+		drop(migration);
+		migrations->ended_count--;
+	}
+}
+
+void migration_end(struct migration *migration, const struct migration_outcome *outcome)
+{
+	struct migrations *migrations = migration->registry;
+
+	assert(outcome->phase >= PHASE_COMPLETED);
+	lock_for_change(migration);
+	migration->phase = outcome->phase;
+	migration->guest = outcome->guest;
+	migration->failure = outcome->failure;
+	migration->advice = outcome->advice;
+	migration->ended = true;
+	migration->ended_ms = now_ms();
+	migrations->running_count--;
+	migrations->ended_count++;
+	prune(migrations);
+	unlock_changed(migrations);
+}
+
+unsigned migration_take_requests(struct migration *migration)
+{
+	unsigned requests;
+
+	uv_mutex_lock(&migration->registry->lock);
+	requests = migration->requests;
+	migration->requests = 0;
+	uv_mutex_unlock(&migration->registry->lock);
+	return requests;
+}
+
+static int check_request(
+	const struct migration *migration, enum migration_request request, struct error *err)
+{
+	const char *id = migration->plan.id;
+
+	if (migration->ended)
+		return error_set(
+			err, ERROR_USAGE, "%s has ended (%s)", id, phase_names[migration->phase]);
+	if (migration->plan.incoming)
+		return error_set(
+			err, ERROR_USAGE, "%s comes from %s: ask there", id, migration->plan.host);
+	if (request == REQUEST_CANCEL && migration->phase >= PHASE_POSTCOPY)
+		return error_set(err, ERROR_USAGE,
+			"%s cannot be cancelled: post-copy has begun, the guest runs on %s and its "
+			"memory is on both hosts; it has to finish",
+			id, migration->plan.host);
+	if (request == REQUEST_SWITCH && migration->plan.mode == MODE_PRECOPY)
+		return error_set(err, ERROR_USAGE,
+			"%s runs in mode precopy and cannot switch: cancel it and migrate again "
+			"with "
+			"--mode hybrid",
+			id);
+	if (request == REQUEST_SWITCH && migration->phase >= PHASE_POSTCOPY)
+		return error_set(err, ERROR_USAGE, "%s has switched to post-copy already", id);
+	return 0;
+}
+
+static int no_such(const char *name, struct error *err)
+{
+	return error_set(err, ERROR_USAGE, "no migration '%s': culvert status lists them", name);
+}
+
+int migrations_request(struct migrations *migrations, const char *name,
+	enum migration_request request, struct error *err)
+{
+	struct migration *migration;
+	int result;
+
+	uv_mutex_lock(&migrations->lock);
+	migration = find(migrations, name);
+	result = migration ? check_request(migration, request, err) : no_such(name, err);
+	if (result == 0)
+		migration->requests |= request;
+	uv_mutex_unlock(&migrations->lock);
+	return result;
+}
+
+static void switch_text(const struct switch_policy *policy, char *text, size_t size)
+{
+	switch (policy->when) {
+	case SWITCH_AUTO:
+		snprintf(text, size, "auto");
+		break;
+	case SWITCH_PASS:
+		snprintf(text, size, "pass:%llu", (unsigned long long)policy->pass_count);
+		break;
+	case SWITCH_AFTER:
+		snprintf(text, size, "after:%llums", (unsigned long long)policy->after_ms);
+		break;
+	}
+}
+
+static void set_number(json_t *object, const char *key, uint64_t number)
+{
+	json_object_set_new(object, key, json_integer((json_int_t)number));
+}
+
+static json_t *to_json(const struct migration *migration)
+{
+	const struct migration_plan *plan = &migration->plan;
+	const struct migration_figures *figures = &migration->figures;
+	char policy[40];
+	json_t *object;
+
+	switch_text(&plan->policy, policy, sizeof(policy));
+	object = json_pack("{ss ss ss ss ss ss ss ss sb ss ss}", "id", plan->id, "vm", plan->vm,
+		"destination_vm", plan->destination_vm, "direction",
+		plan->incoming ? "incoming" : "outgoing", "host", plan->host, "mode",
+		mode_names[plan->mode], "switch", policy, "phase", phase_names[migration->phase],
+		"ended", migration->ended, "status", figures->status, "guest",
+		guest_names[migration->guest]);
+	set_number(object, "pass", figures->pass_count);
+	set_number(object, "ram_total_bytes", figures->ram_total_bytes);
+	set_number(object, "ram_remaining_bytes", figures->ram_remaining_bytes);
+	set_number(object, "ram_transferred_bytes", figures->ram_transferred_bytes);
+	set_number(object, "rate_bytes_per_s", figures->rate_bytes_per_s);
+	set_number(object, "dirty_rate_bytes_per_s", figures->dirty_rate_bytes_per_s);
+	set_number(object, "page_requests", figures->page_requests);
+	set_number(object, "expected_downtime_ms", figures->expected_downtime_ms);
+	set_number(object, "downtime_ms", figures->downtime_ms);
+	set_number(object, "setup_ms", figures->setup_ms);
+	set_number(object, "total_ms", figures->total_ms);
+	set_number(object, "elapsed_ms", migration_elapsed_ms(migration));
+	set_number(object, "tunnel_to_peer_bytes", migration->tunnel_to_peer_bytes);
+	set_number(object, "tunnel_to_local_bytes", migration->tunnel_to_local_bytes);
+	json_object_set_new(object, "error",
+		migration->failure.code == ERROR_NONE ? json_null()
+						      : message_error_encode(&migration->failure));
+	json_object_set_new(
+		object, "advice", migration->advice ? json_string(migration->advice) : json_null());
+	return object;
+}
+
+json_t *migrations_list(struct migrations *migrations)
+{
+	json_t *list = json_array();
+
+	uv_mutex_lock(&migrations->lock);
+	for (struct list *place = migrations->all.next; place != &migrations->all;
+		place = place->next)
+		json_array_append_new(list, to_json(member(place)));
+	uv_mutex_unlock(&migrations->lock);
+	return list;
+}
+
+int migrations_follow(struct migrations *migrations, const char *name, uint64_t *seen,
+	unsigned timeout_ms, json_t **value, bool *ended, struct error *err)
+{
+	uint64_t deadline_ms = now_ms() + timeout_ms;
+	struct migration *migration;
+
+	*value = NULL;
+	uv_mutex_lock(&migrations->lock);
+	while ((migration = find(migrations, name)) && migration->change == *seen) {
+		uint64_t now = now_ms();
+
+		if (now >= deadline_ms)
+			break;
+		(void)uv_cond_timedwait(
+			&migrations->changed, &migrations->lock, (deadline_ms - now) * 1000000);
+	}
+	if (migration && migration->change != *seen) {
+		*seen = migration->change;
+		*value = to_json(migration);
+		*ended = migration->ended;
+	}
+	uv_mutex_unlock(&migrations->lock);
+	return migration ? 0 : no_such(name, err);
+}
+
+size_t migrations_running(struct migrations *migrations)
+{
+	size_t count;
+
+	uv_mutex_lock(&migrations->lock);
+	count = migrations->running_count;
+	uv_mutex_unlock(&migrations->lock);
+	return count;
+}

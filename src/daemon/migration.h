@@ -1,0 +1,122 @@
+/* Migrations as the operator sees them: what runs, what ended, and what was asked of them.
+ *
+ * The thread that leads a migration writes its record; control clients read it as JSON and leave
+ * requests (cancel, switch) in it.
+ *
+ * Spec:    docs/CONTROL.md, "A migration".
+ * Threads: any; records are guarded by the registry's lock.
+ */
+#ifndef CULVERT_DAEMON_MIGRATION_H
+#define CULVERT_DAEMON_MIGRATION_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "hypervisor/figures.h"
+
+enum migration_phase {
+	PHASE_PREPARING,
+	PHASE_PRECOPY,
+	PHASE_POSTCOPY,
+	PHASE_FINISHING, /* one QEMU has completed, the other not yet */
+	PHASE_PAUSED,    /* post-copy interrupted */
+	PHASE_COMPLETED, /* from here on it has ended */
+	PHASE_FAILED,
+	PHASE_CANCELLED,
+	PHASE_LOST,
+};
+
+enum guest_place { GUEST_SOURCE, GUEST_DESTINATION, GUEST_UNKNOWN, GUEST_NOWHERE };
+
+/* When hybrid switches; always at the end of a pass */
+struct switch_policy {
+	enum { SWITCH_AUTO, SWITCH_PASS, SWITCH_AFTER } when;
+	uint64_t pass_count; /* SWITCH_PASS: after so many full passes */
+	uint64_t after_ms;   /* SWITCH_AFTER: not before */
+};
+
+struct migration_plan {
+	char id[9]; /* 8 hex digits; empty: the registry chooses */
+	bool incoming;
+	char vm[64];
+	char destination_vm[64];
+	char host[64]; /* the other one */
+	enum migration_mode mode;
+	struct switch_policy policy;
+	bool quit_source;
+};
+
+struct migration_outcome {
+	enum migration_phase phase; /* PHASE_COMPLETED or later */
+	enum guest_place guest;
+	struct error failure; /* ERROR_NONE after PHASE_COMPLETED */
+	const char *advice;   /* a literal, or NULL */
+};
+
+enum migration_request { REQUEST_CANCEL = 1, REQUEST_SWITCH = 2 };
+
+struct migrations;
+struct migration;
+
+struct migrations *migrations_new(void);
+void migrations_free(struct migrations *migrations);
+
+const char *migration_mode_name(enum migration_mode mode);
+int migration_mode_parse(const char *text, enum migration_mode *mode, struct error *err);
+
+/** "auto", "pass:N", "after:DURATION" */
+int switch_policy_parse(const char *text, struct switch_policy *policy, struct error *err);
+
+/**
+ * Enter a migration that begins now.
+ *
+ * @returns the record, written by the caller's thread until migration_end(); or NULL
+ * @errors  ERROR_USAGE: the virtual machine is being migrated already; ERROR_LOCAL: too many
+ */
+struct migration *migrations_begin(
+	struct migrations *migrations, const struct migration_plan *plan, struct error *err);
+
+const struct migration_plan *migration_plan(const struct migration *migration);
+void migration_set_phase(
+	struct migration *migration, enum migration_phase phase, enum guest_place guest);
+void migration_set_figures(struct migration *migration, const struct migration_figures *figures);
+void migration_set_tunnel(
+	struct migration *migration, uint64_t to_peer_bytes, uint64_t to_local_bytes);
+uint64_t migration_elapsed_ms(const struct migration *migration);
+
+/** The last word; @migration must not be used any more by the caller */
+void migration_end(struct migration *migration, const struct migration_outcome *outcome);
+
+/** What was asked for since the last call: a set of enum migration_request */
+unsigned migration_take_requests(struct migration *migration);
+
+/**
+ * Ask something of the migration @name, an id or the name of a virtual machine.
+ *
+ * @errors ERROR_USAGE: no such migration, ended, incoming, or it cannot be done in its phase
+ */
+int migrations_request(struct migrations *migrations, const char *name,
+	enum migration_request request, struct error *err);
+
+/** Every running and recently ended migration as a JSON array; a new reference */
+json_t *migrations_list(struct migrations *migrations);
+
+/**
+ * One migration as JSON, once it differs from what the caller saw.
+ *
+ * @name        an id, or the name of a virtual machine (its newest migration)
+ * @seen        0 at first, then as the call before left it
+ * @timeout_ms  how long to wait for a change
+ * @value       a new reference, or NULL when nothing changed
+ * @ended       whether this was the last change
+ * @errors      ERROR_USAGE: no such migration
+ */
+int migrations_follow(struct migrations *migrations, const char *name, uint64_t *seen,
+	unsigned timeout_ms, json_t **value, bool *ended, struct error *err);
+
+/** Migrations that have not ended */
+size_t migrations_running(struct migrations *migrations);
+
+#endif

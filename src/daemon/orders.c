@@ -1,0 +1,173 @@
+#include "daemon/orders.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#include "control/arguments.h"
+#include "daemon/channel.h"
+#include "daemon/contact.h"
+#include "daemon/outgoing.h"
+
+#define PINGS_MOST 1000
+
+static int copy_name(char place[64], const char *value, const char *key, struct error *err)
+{
+	if (!parse_is_name(value))
+		return error_set(err, ERROR_USAGE,
+			"'%s' is not a name (%s): use letters, digits, '.', '_' and '-'", value,
+			key);
+	snprintf(place, 64, "%s", value);
+	return 0;
+}
+
+static int read_plan(const json_t *arguments, struct migration_plan *plan, struct error *err)
+{
+	const char *vm = NULL, *host = NULL, *destination_vm = NULL;
+	const char *mode = "hybrid", *policy = NULL;
+	const struct argument table[] = {
+		{.key = "vm", .required = true, .text = &vm},
+		{.key = "host", .required = true, .text = &host},
+		{.key = "mode", .text = &mode},
+		{.key = "switch", .text = &policy},
+		{.key = "destination_vm", .text = &destination_vm},
+		{.key = "quit_source", .flag = &plan->quit_source},
+	};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0 ||
+		copy_name(plan->vm, vm, "vm", err) < 0 ||
+		copy_name(plan->host, host, "host", err) < 0 ||
+		copy_name(plan->destination_vm, destination_vm ? destination_vm : vm,
+			"destination_vm", err) < 0 ||
+		migration_mode_parse(mode, &plan->mode, err) < 0)
+		return -1;
+	if (policy && plan->mode != MODE_HYBRID)
+		return error_set(err, ERROR_USAGE, "'switch' belongs to mode hybrid only");
+	return switch_policy_parse(policy ? policy : "auto", &plan->policy, err);
+}
+
+static json_t *migrate(struct daemon *daemon, const json_t *arguments, struct error *err)
+{
+	struct migration_plan plan = {0};
+	char id[9];
+	uint64_t seen = 0;
+	bool ended;
+	json_t *value;
+
+	if (read_plan(arguments, &plan, err) < 0 || outgoing_start(daemon, &plan, id, err) < 0 ||
+		migrations_follow(daemon->migrations, id, &seen, 0, &value, &ended, err) < 0)
+		return NULL;
+	return value;
+}
+
+static json_t *request(struct daemon *daemon, const json_t *arguments,
+	enum migration_request wanted, struct error *err)
+{
+	const char *name = NULL;
+	const struct argument table[] = {{.key = "migration", .required = true, .text = &name}};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0 ||
+		migrations_request(daemon->migrations, name, wanted, err) < 0)
+		return NULL;
+	return json_object();
+}
+
+static json_t *peer_json(const struct config_peer *peer)
+{
+	json_t *addresses = json_array();
+	json_t *services = json_array();
+
+	for (size_t i = 0; i < peer->addresses.count; i++) {
+		const struct host_port *where = &peer->addresses.list[i];
+		const char *form = strchr(where->host, ':') ? "[%s]:%s" : "%s:%s";
+
+		json_array_append_new(addresses, json_sprintf(form, where->host, where->port));
+	}
+	if (peer->may_migrate)
+		json_array_append_new(services, json_string("migrate"));
+	return json_pack("{ss so ss so}", "name", peer->name, "addresses", addresses, "identity",
+		peer->identity, "services", services);
+}
+
+static json_t *peers(const struct daemon *daemon)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < daemon->config->peer_count; i++)
+		json_array_append_new(list, peer_json(&daemon->config->peers[i]));
+	return json_pack("{so}", "peers", list);
+}
+
+static json_t *ping(struct daemon *daemon, const json_t *arguments, struct error *err)
+{
+	const char *host = NULL;
+	uint64_t count = 5;
+	const struct argument table[] = {
+		{.key = "host", .required = true, .text = &host},
+		{.key = "count", .number = &count},
+	};
+	const struct config_peer *peer;
+	struct contact *contact;
+	uint64_t begun_ns = uv_hrtime();
+	uint64_t connect_us;
+	json_t *round_trips = json_array();
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		goto failed;
+	if (count < 1 || count > PINGS_MOST) {
+		error_set(err, ERROR_USAGE, "'count' is 1 to %d", PINGS_MOST);
+		goto failed;
+	}
+	peer = config_find_peer(daemon->config, host);
+	if (!peer) {
+		error_set(err, ERROR_USAGE,
+			"unknown host '%s': culvert peers lists those in culvert.conf", host);
+		goto failed;
+	}
+	contact = contact_new(daemon, peer, err);
+	if (!contact)
+		goto failed;
+	connect_us = (uv_hrtime() - begun_ns) / 1000;
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t sent_ns = uv_hrtime();
+
+		if (contact_ask(contact, "ping", NULL, NULL, err) < 0) {
+			contact_free(contact);
+			goto failed;
+		}
+		json_array_append_new(
+			round_trips, json_integer((json_int_t)((uv_hrtime() - sent_ns) / 1000)));
+	}
+	json_t *result = json_pack("{ss ss sI so}", "identity", peer->identity, "address",
+		contact_address(contact), "connect_us", (json_int_t)connect_us, "round_trip_us",
+		round_trips);
+
+	contact_free(contact);
+	return result;
+failed:
+	json_decref(round_trips);
+	return NULL;
+}
+
+json_t *orders_obey(struct daemon *daemon, const struct message_command *command, struct error *err)
+{
+	const json_t *arguments = command->arguments;
+
+	if (strcmp(command->name, "migrate") == 0)
+		return migrate(daemon, arguments, err);
+	if (strcmp(command->name, "switch") == 0)
+		return request(daemon, arguments, REQUEST_SWITCH, err);
+	if (strcmp(command->name, "cancel") == 0)
+		return request(daemon, arguments, REQUEST_CANCEL, err);
+	if (strcmp(command->name, "ping") == 0)
+		return ping(daemon, arguments, err);
+	if (strcmp(command->name, "status") != 0 && strcmp(command->name, "peers") != 0) {
+		error_set(err, ERROR_USAGE, "unknown command '%s'", command->name);
+		return NULL;
+	}
+	if (arguments_read(arguments, NULL, 0, err) < 0)
+		return NULL;
+	if (strcmp(command->name, "peers") == 0)
+		return peers(daemon);
+	return json_pack("{so}", "migrations", migrations_list(daemon->migrations));
+}

@@ -1,0 +1,18 @@
+/* What a client of the control socket may order, but for `watch`.
+ *
+ * Spec:    docs/CONTROL.md.
+ * Threads: any; may block (ping).
+ */
+#ifndef CULVERT_DAEMON_ORDERS_H
+#define CULVERT_DAEMON_ORDERS_H
+
+#include <jansson.h>
+
+#include "control/message.h"
+#include "daemon/daemon.h"
+
+/** @returns what `return` holds, a new reference; or NULL with @err set */
+json_t *orders_obey(
+	struct daemon *daemon, const struct message_command *command, struct error *err);
+
+#endif

@@ -1,0 +1,35 @@
+/* How an outgoing migration ended: derived from both hypervisors, with where the guest is and what
+ * the operator does next. */
+#ifndef CULVERT_DAEMON_OUTGOING_END_H
+#define CULVERT_DAEMON_OUTGOING_END_H
+
+#include "daemon/channel.h"
+#include "daemon/contact.h"
+#include "daemon/daemon.h"
+#include "hypervisor/qemu.h"
+
+/* A migration that this host leads; written by outgoing.c, judged here */
+struct outgoing {
+	struct daemon *daemon;
+	const struct config_peer *peer;
+	struct migration *migration;
+	struct qemu *qemu;       /* NULL: not reached */
+	struct contact *contact; /* NULL: not reached */
+	struct channel *stream;  /* NULL: not laid */
+	struct migration_figures figures;
+	struct contact_news news;
+	bool contact_lost;
+	bool switch_requested;
+	bool switched; /* the source's QEMU was told to switch */
+	bool postcopy; /* the guest has left the source */
+	struct error cancel_why;
+};
+
+/** Nothing was started: the guest was not touched. @why  what went wrong */
+void outgoing_end_before_start(
+	struct outgoing *outgoing, const struct error *why, struct migration_outcome *outcome);
+
+/** The source's QEMU is done, paused or gone. Waits for the destination's word where it matters */
+void outgoing_end(struct outgoing *outgoing, struct migration_outcome *outcome);
+
+#endif

@@ -1,0 +1,49 @@
+#include "daemon/worker.h"
+
+#include <stdlib.h>
+
+#include "daemon/channel.h"
+#include "daemon/link.h"
+
+struct worker *worker_new(struct error *err)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker) {
+		error_set(err, ERROR_LOCAL, "no memory");
+		return NULL;
+	}
+	list_init(&worker->links);
+	list_init(&worker->channels);
+	chunk_pool_init(&worker->pool);
+	worker->loop = loop_new(err);
+	if (!worker->loop) {
+		free(worker);
+		return NULL;
+	}
+	if (loop_start(worker->loop, err) < 0) {
+		loop_free(worker->loop);
+		free(worker);
+		return NULL;
+	}
+	return worker;
+}
+
+static void close_all(void *argument)
+{
+	struct worker *worker = argument;
+
+	while (!list_empty(&worker->channels))
+		channel_stop_listed(worker->channels.next);
+	while (!list_empty(&worker->links))
+		link_stop_listed(worker->links.next);
+}
+
+void worker_stop(struct worker *worker)
+{
+	loop_post(worker->loop, close_all, worker);
+	loop_stop(worker->loop);
+	loop_free(worker->loop);
+	chunk_pool_fini(&worker->pool);
+	free(worker);
+}

@@ -1,0 +1,32 @@
+/* A loop of the data path with what its channels share. There is one per core; a channel lives on
+ * one of them.
+ *
+ * Threads: everything here belongs to the loop's thread, but for worker_stop().
+ */
+#ifndef CULVERT_DAEMON_WORKER_H
+#define CULVERT_DAEMON_WORKER_H
+
+#include <stddef.h>
+
+#include "base/list.h"
+#include "io/loop.h"
+#include "tunnel/chunk.h"
+
+#define WORKER_SCRATCH_BYTES 65536
+
+struct worker {
+	struct loop *loop;
+	struct chunk_pool pool;
+	struct list links;    /* struct link, those not yet carrying a channel */
+	struct list channels; /* struct channel */
+	size_t link_count;    /* on the first list */
+	unsigned char
+		scratch[WORKER_SCRATCH_BYTES]; /* what was just received; nothing is kept here */
+};
+
+struct worker *worker_new(struct error *err);
+
+/** End every channel (RESET "this host is stopping"), then the thread. From any other thread */
+void worker_stop(struct worker *worker);
+
+#endif

@@ -1,0 +1,110 @@
+/* The driver of a bare QEMU, known by its QMP socket.
+ *
+ * Calls block (up to ten seconds where QEMU does not answer): they belong on the thread of the
+ * migration, never on a loop. One thread at a time. The verbs are those of every driver: open,
+ * prepare, attach, start, switch_to_postcopy, query, cancel, release.
+ *
+ * Source: QEMU's docs/interop/qmp-spec and qapi/migration.json (7.2); what was measured of it is in
+ * docs/HYPERVISORS.md.
+ */
+#ifndef CULVERT_HYPERVISOR_QEMU_H
+#define CULVERT_HYPERVISOR_QEMU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "hypervisor/figures.h"
+
+enum migration_role { ROLE_SOURCE, ROLE_DESTINATION };
+
+struct qemu;
+
+/**
+ * Connect to the QMP socket of a virtual machine and read version and state.
+ *
+ * @qmp_directory  where sockets are; the socket is <qmp_directory>/<vm>.sock
+ * @vm             a name: letters, digits, '.', '_', '-'; not starting with '.'
+ * @returns        the driver, or NULL with @err set
+ * @errors         ERROR_USAGE: not a name; ERROR_LOCAL: no such socket (the message lists the
+ *                 directory and the remedy), no permission; ERROR_HYPERVISOR: no greeting in time
+ *                 (QMP serves one client at a time, and another may hold it)
+ */
+struct qemu *qemu_open(const char *qmp_directory, const char *vm, struct error *err);
+
+/** Close the QMP connection. Changes nothing in QEMU */
+void qemu_free(struct qemu *qemu);
+
+/** "7.2.22"; owned by @qemu */
+const char *qemu_version(const struct qemu *qemu);
+
+/** For poll(): readable when qemu_query() has news (an event, or the end of the process). Events
+ * already read are not visible to poll(): see qemu_ready() */
+int qemu_descriptor(const struct qemu *qemu);
+
+/** Whether an event has been read that no qemu_query() has taken yet */
+bool qemu_ready(const struct qemu *qemu);
+
+/**
+ * Check that this QEMU can play its part, then set capabilities and parameters.
+ *
+ * Source: the guest runs, no migration is active. Destination: it waits (`-incoming defer`).
+ * Sets events, return-path, postcopy-ram (not for MODE_PRECOPY) on, multifd, postcopy-preempt and
+ * the like off; on the source lifts max-bandwidth and sets max-postcopy-bandwidth to 0 (no limit).
+ *
+ * @other_version  the other host's QEMU version, or NULL to skip the comparison; a destination
+ *                 older (major.minor) than the source is refused
+ * @errors         ERROR_HYPERVISOR with the remedy: not running, not waiting, already migrating,
+ *                 capability missing, post-copy refused by the kernel (userfaultfd). On failure
+ *                 capabilities are as they were
+ */
+int qemu_prepare(struct qemu *qemu, enum migration_role role, enum migration_mode mode,
+	const char *other_version, struct error *err);
+
+/**
+ * Hand QEMU its end of the main stream (`getfd`).
+ *
+ * @fd  stays the caller's: QEMU gets a duplicate
+ */
+int qemu_attach(struct qemu *qemu, int fd, struct error *err);
+
+/** `migrate` or `migrate-incoming` on the descriptor of qemu_attach(); returns once QEMU has begun
+ */
+int qemu_start(struct qemu *qemu, struct error *err);
+
+/** `migrate-start-postcopy` (source). Safe to repeat; no error when already switched */
+int qemu_switch_to_postcopy(struct qemu *qemu, struct error *err);
+
+/**
+ * What the migration does now. Waits for news first.
+ *
+ * @timeout_ms  how long to wait for an event before asking QEMU; 0: ask at once. Returns at once
+ *              after an event of the migration (state change, end of a pass)
+ * @figures     written whole on success; on failure unchanged
+ * @errors      ERROR_HYPERVISOR: QEMU ended (qemu_gone() is then true) or does not answer
+ */
+int qemu_query(
+	struct qemu *qemu, int timeout_ms, struct migration_figures *figures, struct error *err);
+
+/** Whether the QMP connection ended: the process is gone */
+bool qemu_gone(const struct qemu *qemu);
+
+/** `query-status`: whether the guest runs in this QEMU now */
+int qemu_guest_running(struct qemu *qemu, bool *running, struct error *err);
+
+/** `migrate_cancel` (source, before post-copy only); the state follows by qemu_query() */
+int qemu_cancel(struct qemu *qemu, struct error *err);
+
+/**
+ * Undo prepare and attach where nothing was started, or the migration failed or was cancelled and
+ * QEMU has cleaned up after it: closefd, capabilities and parameters as found. Otherwise nothing
+ * is changed. The driver may prepare again afterwards.
+ *
+ * @returns whether it is undone; false: not yet, or never after completion
+ */
+bool qemu_release(struct qemu *qemu);
+
+/** `quit` (the paused source after completion). Returns when the process has closed QMP */
+int qemu_quit(struct qemu *qemu, struct error *err);
+
+#endif

@@ -1,0 +1,96 @@
+#include "io/identity.h"
+
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "io/tls_error.h"
+
+/* The text of a DNS or URI name, or NULL. A name with a NUL inside is none. */
+static const char *name_text(const GENERAL_NAME *name, bool *dns)
+{
+	const ASN1_IA5STRING *string;
+	const char *text;
+
+	if (name->type != GEN_DNS && name->type != GEN_URI)
+		return NULL;
+	*dns = name->type == GEN_DNS;
+	string = *dns ? name->d.dNSName : name->d.uniformResourceIdentifier;
+	text = (const char *)ASN1_STRING_get0_data(string);
+	if (strlen(text) != (size_t)ASN1_STRING_length(string))
+		return NULL;
+	return text;
+}
+
+static GENERAL_NAMES *names_of(X509 *certificate)
+{
+	return certificate ? X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL) : NULL;
+}
+
+bool identity_matches(X509 *certificate, const char *identity)
+{
+	GENERAL_NAMES *names = names_of(certificate);
+	bool matches = false;
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		bool dns;
+		const char *text = name_text(sk_GENERAL_NAME_value(names, i), &dns);
+
+		if (text && (dns ? strcasecmp(text, identity) : strcmp(text, identity)) == 0)
+			matches = true;
+	}
+	GENERAL_NAMES_free(names);
+	return matches;
+}
+
+void identity_names(X509 *certificate, char *text, size_t size)
+{
+	GENERAL_NAMES *names = names_of(certificate);
+	size_t used = 0;
+
+	snprintf(text, size, "(no name)");
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		bool dns;
+		const char *name = name_text(sk_GENERAL_NAME_value(names, i), &dns);
+		int length;
+
+		if (!name)
+			continue;
+		length = snprintf(text + used, size - used, "%s%s", used ? ", " : "", name);
+		if (length < 0 || (size_t)length >= size - used)
+			break;
+		used += (size_t)length;
+	}
+	for (char *p = text; *p; p++) {
+		if (*p < 0x20 || *p > 0x7e)
+			*p = '?';
+	}
+	GENERAL_NAMES_free(names);
+}
+
+int identity_check_own(SSL_CTX *ssl, const char *certificate_file, struct error *err)
+{
+	X509 *own = SSL_CTX_get0_certificate(ssl);
+	X509_STORE_CTX *check = X509_STORE_CTX_new();
+	STACK_OF(X509) *chain = NULL;
+	char whose[300];
+	char names[256];
+	int result = -1;
+
+	identity_names(own, names, sizeof(names));
+	snprintf(whose, sizeof(whose), "certificate = %s: this", certificate_file);
+	SSL_CTX_get0_chain_certs(ssl, &chain);
+	if (!check || X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ssl), own, chain) != 1)
+		error_set(err, ERROR_LOCAL, "no memory to check %s", certificate_file);
+	else if (X509_verify_cert(check) != 1)
+		tls_error_certificate(
+			err, ERROR_LOCAL, whose, own, X509_STORE_CTX_get_error(check));
+	else if (strcmp(names, "(no name)") == 0)
+		error_set(err, ERROR_LOCAL,
+			"%s certificate names nobody: it needs a DNS or URI subjectAltName", whose);
+	else
+		result = 0;
+	X509_STORE_CTX_free(check);
+	return result;
+}

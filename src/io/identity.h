@@ -1,0 +1,21 @@
+/* Who a certificate is: DNS and URI names in its subjectAltName (RFC 5280, 4.2.1.6). The subject's
+ * common name is never looked at, and wildcards match nothing. */
+#ifndef CULVERT_IO_IDENTITY_H
+#define CULVERT_IO_IDENTITY_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+/** @certificate may be NULL: no match */
+bool identity_matches(X509 *certificate, const char *identity);
+
+/** All such names for a message: "a, b", printable; "(no name)" where there are none */
+void identity_names(X509 *certificate, char *text, size_t size);
+
+/** Would peers accept the certificate loaded into @ssl? @errors ERROR_LOCAL with the remedy */
+int identity_check_own(SSL_CTX *ssl, const char *certificate_file, struct error *err);
+
+#endif

@@ -1,0 +1,276 @@
+#include "io/lines.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PUT_DEADLINE_MS = 10000, READ_BYTES = 4096 };
+
+struct lines {
+	int fd;
+	atomic_bool interrupted;
+	size_t longest_bytes;
+	char *buffer;
+	size_t capacity_bytes;
+	size_t held_bytes;     /* read and not yet taken, from the start of the buffer */
+	size_t searched_bytes; /* of those, known to hold no newline */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+struct lines *lines_new(int fd, size_t longest_bytes)
+{
+	struct lines *lines = calloc(1, sizeof(*lines));
+
+	if (!lines) {
+		close(fd);
+		return NULL;
+	}
+	lines->fd = fd;
+	lines->longest_bytes = longest_bytes;
+	atomic_init(&lines->interrupted, false);
+	return lines;
+}
+
+void lines_free(struct lines *lines)
+{
+	if (!lines)
+		return;
+	close(lines->fd);
+	free(lines->buffer);
+	free(lines);
+}
+
+int lines_descriptor(const struct lines *lines)
+{
+	return lines->fd;
+}
+
+static const char *find_newline(const struct lines *lines)
+{
+	if (lines->held_bytes == lines->searched_bytes)
+		return NULL;
+	return memchr(lines->buffer + lines->searched_bytes, '\n',
+		lines->held_bytes - lines->searched_bytes);
+}
+
+bool lines_ready(const struct lines *lines)
+{
+	return find_newline(lines) != NULL;
+}
+
+void lines_interrupt(struct lines *lines)
+{
+	atomic_store(&lines->interrupted, true);
+	/* Wakes a poll() in the other thread. The descriptor stays open until lines_free(), so its
+	 * number cannot have passed to somebody else. */
+	shutdown(lines->fd, SHUT_RDWR);
+}
+
+static int interrupted(const struct lines *lines, struct error *err)
+{
+	if (!atomic_load(&lines->interrupted))
+		return 0;
+	return error_set(err, ERROR_LINK, "the conversation was interrupted");
+}
+
+/* @deadline_ms on the clock of now_ms(), or -1 for ever. @returns 1 ready, 0 late, -1 */
+static int wait_until(struct lines *lines, short events, int64_t deadline_ms, struct error *err)
+{
+	for (;;) {
+		struct pollfd wanted = {.fd = lines->fd, .events = events};
+		int64_t left_ms = -1;
+		int ready;
+
+		if (deadline_ms >= 0) {
+			left_ms = deadline_ms - now_ms();
+			if (left_ms <= 0)
+				return 0;
+		}
+		ready = poll(&wanted, 1, (int)left_ms);
+		if (ready < 0 && errno != EINTR)
+			return error_errno(err, "poll");
+		if (ready > 0)
+			return 1;
+	}
+}
+
+/* Room for at least one more byte; the newline comes on top of the longest line. */
+static int reserve(struct lines *lines, struct error *err)
+{
+	size_t limit_bytes = lines->longest_bytes + 1;
+	size_t wanted_bytes = lines->capacity_bytes ? lines->capacity_bytes * 2 : READ_BYTES;
+	char *grown;
+
+	if (lines->held_bytes < lines->capacity_bytes)
+		return 0;
+	if (lines->held_bytes >= limit_bytes)
+		return error_set(err, ERROR_PEER,
+			"a line longer than %zu bytes came from the other side",
+			lines->longest_bytes);
+	if (wanted_bytes > limit_bytes)
+		wanted_bytes = limit_bytes;
+	grown = realloc(lines->buffer, wanted_bytes);
+	if (!grown)
+		return error_set(err, ERROR_LOCAL, "out of memory");
+	lines->buffer = grown;
+	lines->capacity_bytes = wanted_bytes;
+	return 0;
+}
+
+/* @returns 1 when bytes came, 0 when there are none now, -1 */
+static int fill(struct lines *lines, struct error *err)
+{
+	ssize_t length;
+
+	if (reserve(lines, err) < 0)
+		return -1;
+	do
+		length = recv(lines->fd, lines->buffer + lines->held_bytes,
+			lines->capacity_bytes - lines->held_bytes, MSG_DONTWAIT);
+	while (length < 0 && errno == EINTR);
+	if (length < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return 0;
+	if (interrupted(lines, err) < 0)
+		return -1;
+	if (length == 0)
+		return error_set(err, ERROR_LINK, "the other side closed the connection");
+	if (length < 0)
+		return error_set(err, ERROR_LINK, "the connection was lost: %s", strerror(errno));
+	lines->held_bytes += (size_t)length;
+	return 1;
+}
+
+/* @length_bytes of the first line; taken out of the buffer whether it is JSON or not. */
+static int take(struct lines *lines, size_t length_bytes, json_t **value, struct error *err)
+{
+	json_error_t reason;
+
+	*value = json_loadb(lines->buffer, length_bytes, JSON_DECODE_ANY, &reason);
+	lines->held_bytes -= length_bytes + 1;
+	memmove(lines->buffer, lines->buffer + length_bytes + 1, lines->held_bytes);
+	lines->searched_bytes = 0;
+	if (!*value)
+		return error_set(err, ERROR_PEER,
+			"a line that is not JSON came from the other side (byte %d)",
+			reason.position);
+	return 1;
+}
+
+int lines_get(struct lines *lines, int timeout_ms, json_t **value, struct error *err)
+{
+	int64_t deadline_ms = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+
+	for (;;) {
+		const char *newline;
+		int filled;
+		int ready;
+
+		if (interrupted(lines, err) < 0)
+			return -1;
+		newline = find_newline(lines);
+		if (newline)
+			return take(lines, (size_t)(newline - lines->buffer), value, err);
+		lines->searched_bytes = lines->held_bytes;
+		filled = fill(lines, err);
+		if (filled < 0)
+			return -1;
+		if (filled)
+			continue;
+		ready = wait_until(lines, POLLIN, deadline_ms, err);
+		if (ready <= 0)
+			return ready;
+	}
+}
+
+/* One sendmsg(); @pass goes along with the first byte. @returns bytes taken, 0 for would-block */
+static ssize_t send_some(
+	struct lines *lines, const char *text, size_t length_bytes, int pass, struct error *err)
+{
+	struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = length_bytes};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	ssize_t sent;
+
+	if (pass >= 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &pass, sizeof(int));
+	}
+	do
+		sent = sendmsg(lines->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return sent;
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return 0;
+	if (interrupted(lines, err) < 0)
+		return -1;
+	return error_set(err, ERROR_LINK, "the connection was lost: %s", strerror(errno));
+}
+
+static int send_line(
+	struct lines *lines, const char *text, size_t length_bytes, int pass, struct error *err)
+{
+	int64_t deadline_ms = now_ms() + PUT_DEADLINE_MS;
+
+	while (length_bytes > 0) {
+		ssize_t sent;
+		int ready;
+
+		if (interrupted(lines, err) < 0)
+			return -1;
+		sent = send_some(lines, text, length_bytes, pass, err);
+		if (sent < 0)
+			return -1;
+		if (sent > 0) {
+			text += sent;
+			length_bytes -= (size_t)sent;
+			pass = -1;
+			continue;
+		}
+		ready = wait_until(lines, POLLOUT, deadline_ms, err);
+		if (ready < 0)
+			return -1;
+		if (ready == 0)
+			return error_set(err, ERROR_LINK,
+				"the other side has taken nothing for %d seconds",
+				PUT_DEADLINE_MS / 1000);
+	}
+	return 0;
+}
+
+int lines_put(struct lines *lines, json_t *value, int pass, struct error *err)
+{
+	char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	size_t length_bytes;
+	int result;
+
+	json_decref(value);
+	if (!text)
+		return error_set(err, ERROR_LOCAL, "out of memory");
+	length_bytes = strlen(text);
+	/* In place of the terminator, so that the line goes out with one call. */
+	text[length_bytes] = '\n';
+	result = send_line(lines, text, length_bytes + 1, pass, err);
+	free(text);
+	return result;
+}

@@ -1,0 +1,98 @@
+#include "tunnel/handshake.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+void handshake_init_opener(struct handshake *handshake, const struct open_message *open)
+{
+	*handshake = (struct handshake){.state = HANDSHAKE_WAITING};
+	frame_reader_init(&handshake->reader);
+	handshake->unsent_length = message_encode_open(open, handshake->unsent);
+}
+
+void handshake_init_acceptor(struct handshake *handshake)
+{
+	*handshake = (struct handshake){.state = HANDSHAKE_WAITING, .acceptor = true};
+	frame_reader_init(&handshake->reader);
+}
+
+static int take_question(
+	struct handshake *handshake, const struct frame_view *view, struct error *err)
+{
+	if (view->header.type == FRAME_RESUME) {
+		/* No channel of this version outlives its link. */
+		handshake_refuse(handshake, REASON_NO_SERVICE, "no such channel");
+		return 0;
+	}
+	if (view->header.type != FRAME_OPEN)
+		return error_set(err, ERROR_PEER, "the first frame is not OPEN");
+	if (message_decode_open(view, &handshake->open, err) < 0)
+		return -1;
+	if (handshake->open.version != PROTOCOL_VERSION) {
+		handshake_refuse(handshake, REASON_VERSION, "this host speaks version 1");
+		return 0;
+	}
+	handshake->peer_limit = handshake->open.limit;
+	handshake->state = HANDSHAKE_ASKED;
+	return 0;
+}
+
+static int take_answer(
+	struct handshake *handshake, const struct frame_view *view, struct error *err)
+{
+	if (view->header.type == FRAME_ACCEPT) {
+		handshake->state = HANDSHAKE_ACCEPTED;
+		return message_decode_limit(view, &handshake->peer_limit, err);
+	}
+	if (view->header.type == FRAME_REFUSE) {
+		handshake->state = HANDSHAKE_REFUSED;
+		return message_decode_reason(view, &handshake->refusal, err);
+	}
+	return error_set(err, ERROR_PEER, "the first frame is neither ACCEPT nor REFUSE");
+}
+
+size_t handshake_wants(const struct handshake *handshake)
+{
+	return handshake->state == HANDSHAKE_WAITING ? frame_reader_wants(&handshake->reader) : 0;
+}
+
+int handshake_receive(
+	struct handshake *handshake, const unsigned char *data, size_t length, struct error *err)
+{
+	struct frame_view view;
+	int found;
+
+	assert(length <= handshake_wants(handshake));
+	found = frame_reader_next(&handshake->reader, &data, &length, &view, err);
+	if (found <= 0)
+		return found;
+	return handshake->acceptor ? take_question(handshake, &view, err)
+				   : take_answer(handshake, &view, err);
+}
+
+void handshake_accept(struct handshake *handshake, uint64_t limit)
+{
+	assert(handshake->state == HANDSHAKE_ASKED);
+	handshake->state = HANDSHAKE_ACCEPTED;
+	handshake->unsent_length = message_encode_limit(FRAME_ACCEPT, 0, limit, handshake->unsent);
+}
+
+void handshake_refuse(struct handshake *handshake, enum reason reason, const char *text)
+{
+	handshake->state = HANDSHAKE_REFUSED;
+	handshake->refusal.reason = reason;
+	snprintf(handshake->refusal.text, sizeof(handshake->refusal.text), "%s", text);
+	handshake->unsent_length =
+		message_encode_reason(FRAME_REFUSE, &handshake->refusal, handshake->unsent);
+}
+
+const void *handshake_unsent(const struct handshake *handshake, size_t *length)
+{
+	*length = handshake->unsent_length;
+	return *length > 0 ? handshake->unsent : NULL;
+}
+
+void handshake_sent(struct handshake *handshake)
+{
+	handshake->unsent_length = 0;
+}

@@ -1,0 +1,120 @@
+#include "tunnel/replay.h"
+
+#include <assert.h>
+
+#include "wire/frame.h"
+
+/* A chunk with less room than this is left as it is: small reads cost more than they save. */
+#define SMALLEST_SPACE_BYTES 4096
+
+void replay_init(struct replay *replay, struct chunk_pool *pool, size_t largest_bytes)
+{
+	size_t count = largest_bytes / CHUNK_BYTES;
+
+	*replay = (struct replay){.pool = pool, .chunk_count_largest = count < 2 ? 2 : count};
+}
+
+void replay_fini(struct replay *replay)
+{
+	chunk_queue_clear(&replay->chunks, replay->pool);
+	replay->unsent = NULL;
+}
+
+/* The chunk that the next frame goes to, or NULL */
+static struct chunk *open_chunk(struct replay *replay, size_t needed)
+{
+	struct chunk *last = replay->chunks.last;
+
+	if (last && CHUNK_BYTES - last->end >= needed)
+		return last;
+	if (replay->chunks.count >= replay->chunk_count_largest)
+		return NULL;
+	return chunk_queue_grow(&replay->chunks, replay->pool);
+}
+
+void *replay_space(struct replay *replay, size_t *length)
+{
+	struct chunk *chunk;
+
+	if (replay->eof_taken)
+		return NULL;
+	chunk = open_chunk(replay, FRAME_HEADER_BYTES + SMALLEST_SPACE_BYTES);
+	if (!chunk)
+		return NULL;
+	*length = CHUNK_BYTES - chunk->end - FRAME_HEADER_BYTES;
+	return chunk->bytes + chunk->end + FRAME_HEADER_BYTES;
+}
+
+static void append_frame(struct replay *replay, struct chunk *chunk, enum frame_type type,
+	size_t length, uint64_t positions)
+{
+	struct frame_header header = {
+		.type = type, .length = (uint32_t)length, .offset = replay->taken};
+
+	frame_header_encode(&header, chunk->bytes + chunk->end);
+	if (!replay->unsent) {
+		replay->unsent = chunk;
+		replay->unsent_begin = chunk->end;
+	}
+	chunk->end += FRAME_HEADER_BYTES + (uint32_t)length;
+	replay->taken += positions;
+	chunk->end_offset = replay->taken;
+}
+
+void replay_take(struct replay *replay, size_t length)
+{
+	struct chunk *chunk = replay->chunks.last;
+
+	assert(chunk && length > 0 && !replay->eof_taken);
+	assert(length + FRAME_HEADER_BYTES <= CHUNK_BYTES - chunk->end);
+	append_frame(replay, chunk, FRAME_DATA, length, length);
+}
+
+int replay_take_eof(struct replay *replay)
+{
+	struct chunk *last = replay->chunks.last;
+
+	assert(!replay->eof_taken);
+	/* The end must pass even when the buffer is full: it may take one chunk more. */
+	if (!last || CHUNK_BYTES - last->end < FRAME_HEADER_BYTES)
+		last = chunk_queue_grow(&replay->chunks, replay->pool);
+	if (!last)
+		return -1;
+	append_frame(replay, last, FRAME_EOF, 0, 1);
+	replay->eof_taken = true;
+	return 0;
+}
+
+const void *replay_unsent(const struct replay *replay, size_t *length)
+{
+	if (!replay->unsent)
+		return NULL;
+	*length = replay->unsent->end - replay->unsent_begin;
+	return replay->unsent->bytes + replay->unsent_begin;
+}
+
+void replay_sent(struct replay *replay)
+{
+	assert(replay->unsent);
+	replay->sent = replay->unsent->end_offset;
+	replay->unsent = replay->unsent->next;
+	replay->unsent_begin = 0;
+}
+
+int replay_acknowledge(struct replay *replay, uint64_t offset, struct error *err)
+{
+	if (offset < replay->acknowledged)
+		return error_set(err, ERROR_PEER, "ACK runs backwards");
+	if (offset > replay->sent)
+		return error_set(err, ERROR_PEER, "ACK beyond what was sent");
+	replay->acknowledged = offset;
+	while (replay->chunks.first && replay->chunks.first != replay->unsent &&
+		replay->chunks.first->end_offset <= offset)
+		chunk_queue_drop(&replay->chunks, replay->pool);
+	return 0;
+}
+
+bool replay_finished(const struct replay *replay)
+{
+	return replay->eof_taken && replay->acknowledged == replay->taken;
+}

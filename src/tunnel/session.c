@@ -1,0 +1,261 @@
+#include "tunnel/session.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+/* Deliveries are acknowledged together, but not later than this. */
+#define ACK_DELAY_MS 20
+
+void session_init(struct session *session, const struct session_settings *settings,
+	struct chunk_pool *pool, uint64_t peer_limit, uint64_t now_ms)
+{
+	*session = (struct session){
+		.settings = *settings,
+		.state = SESSION_OPEN,
+		.peer_limit = peer_limit,
+		.ack_due_ms = UINT64_MAX,
+		.heard_ms = now_ms,
+		.pinged_ms = now_ms,
+	};
+	replay_init(&session->to_peer, pool, settings->replay_bytes);
+	delivery_init(&session->to_local, pool, settings->window_bytes);
+	frame_reader_init(&session->reader);
+}
+
+void session_fini(struct session *session)
+{
+	replay_fini(&session->to_peer);
+	delivery_fini(&session->to_local);
+}
+
+static void notice_finish(struct session *session)
+{
+	if (session->state == SESSION_OPEN && replay_finished(&session->to_peer) &&
+		session->to_local.eof_delivered &&
+		session->delivered_told == session->to_local.delivered)
+		session->state = SESSION_FINISHED;
+}
+
+static int receive_ack(struct session *session, const struct frame_view *view, struct error *err)
+{
+	uint64_t limit;
+
+	if (message_decode_limit(view, &limit, err) < 0 ||
+		replay_acknowledge(&session->to_peer, view->header.offset, err) < 0)
+		return -1;
+	if (limit < session->peer_limit)
+		return error_set(err, ERROR_PEER, "limit runs backwards");
+	session->peer_limit = limit;
+	return 0;
+}
+
+static int receive_frame(struct session *session, const struct frame_view *view, struct error *err)
+{
+	switch (view->header.type) {
+	case FRAME_DATA:
+		return delivery_put(&session->to_local, view->header.offset, view->payload,
+			view->header.length, err);
+	case FRAME_ACK:
+		return receive_ack(session, view, err);
+	case FRAME_EOF:
+		return delivery_put_eof(&session->to_local, view->header.offset, err);
+	case FRAME_RESET:
+		session->state = SESSION_RESET;
+		return message_decode_reason(view, &session->reset, err);
+	case FRAME_PING:
+		session->pong_due = true;
+		session->pong_value = view->header.offset;
+		return 0;
+	case FRAME_PONG:
+		return 0;
+	case FRAME_OPEN:
+	case FRAME_ACCEPT:
+	case FRAME_REFUSE:
+	case FRAME_RESUME:
+	case FRAME_RESUMED:
+		break;
+	}
+	return error_set(
+		err, ERROR_PEER, "frame of type %d on an open channel", (int)view->header.type);
+}
+
+int session_receive(struct session *session, const void *data, size_t length, uint64_t now_ms,
+	struct error *err)
+{
+	const unsigned char *next = data;
+	struct frame_view view;
+	int found = 0;
+
+	session->heard_ms = now_ms;
+	while (session->state != SESSION_RESET &&
+		(found = frame_reader_next(&session->reader, &next, &length, &view, err)) > 0) {
+		if (receive_frame(session, &view, err) < 0)
+			return -1;
+	}
+	if (found < 0)
+		return -1;
+	notice_finish(session);
+	return 0;
+}
+
+/* The peer may send until here: what is delivered, and a window beyond. */
+static uint64_t limit_now(const struct session *session)
+{
+	uint64_t limit = session->to_local.delivered + session->settings.window_bytes;
+
+	return limit > session->to_local.limit ? limit : session->to_local.limit;
+}
+
+static size_t encode_ack(struct session *session)
+{
+	session->ack_due_ms = UINT64_MAX;
+	session->to_local.limit = limit_now(session);
+	session->delivered_told = session->to_local.delivered;
+	return message_encode_limit(
+		FRAME_ACK, session->to_local.delivered, session->to_local.limit, session->control);
+}
+
+const void *session_unsent(struct session *session, size_t *length)
+{
+	if (session->control_length == 0) {
+		if (session->state == SESSION_RESETTING) {
+			session->control_length = message_encode_reason(
+				FRAME_RESET, &session->reset, session->control);
+		} else if (session->state != SESSION_OPEN) {
+			return NULL;
+		} else if (session->ack_due_ms == 0) {
+			session->control_length = encode_ack(session);
+		} else if (session->pong_due) {
+			session->pong_due = false;
+			session->control_length = message_encode_empty(
+				FRAME_PONG, session->pong_value, session->control);
+		} else if (session->ping_due) {
+			session->ping_due = false;
+			session->control_length =
+				message_encode_empty(FRAME_PING, 0, session->control);
+		} else {
+			return replay_unsent(&session->to_peer, length);
+		}
+	}
+	*length = session->control_length;
+	return session->control;
+}
+
+void session_sent(struct session *session)
+{
+	if (session->control_length == 0) {
+		replay_sent(&session->to_peer);
+		return;
+	}
+	session->control_length = 0;
+	if (session->state == SESSION_RESETTING)
+		session->state = SESSION_RESET;
+	notice_finish(session);
+}
+
+bool session_wants_local(const struct session *session)
+{
+	const struct replay *to_peer = &session->to_peer;
+
+	return session->state == SESSION_OPEN && !to_peer->eof_taken &&
+		to_peer->taken < session->peer_limit &&
+		to_peer->chunks.count < to_peer->chunk_count_largest;
+}
+
+void *session_space(struct session *session, size_t *length)
+{
+	uint64_t allowed = session->peer_limit - session->to_peer.taken;
+	void *space = session_wants_local(session) ? replay_space(&session->to_peer, length) : NULL;
+
+	if (space && *length > allowed)
+		*length = (size_t)allowed;
+	return space;
+}
+
+void session_take(struct session *session, size_t length)
+{
+	replay_take(&session->to_peer, length);
+}
+
+int session_take_eof(struct session *session)
+{
+	return replay_take_eof(&session->to_peer);
+}
+
+int session_spans(const struct session *session, struct iovec *spans, int count)
+{
+	return delivery_spans(&session->to_local, spans, count);
+}
+
+/* An ACK is due at once, or within the delay, once something was delivered. */
+static void owe_ack(struct session *session, uint64_t now_ms)
+{
+	uint64_t untold = session->to_local.delivered - session->delivered_told;
+
+	if (session->to_local.eof_delivered || untold >= session->settings.window_bytes / 4)
+		session->ack_due_ms = 0;
+	else if (session->ack_due_ms == UINT64_MAX)
+		session->ack_due_ms = now_ms + ACK_DELAY_MS;
+}
+
+void session_delivered(struct session *session, size_t length, uint64_t now_ms)
+{
+	delivery_delivered(&session->to_local, length);
+	owe_ack(session, now_ms);
+}
+
+bool session_eof_due(const struct session *session)
+{
+	return delivery_eof_due(&session->to_local);
+}
+
+void session_delivered_eof(struct session *session, uint64_t now_ms)
+{
+	delivery_delivered_eof(&session->to_local);
+	owe_ack(session, now_ms);
+}
+
+void session_reset(struct session *session, enum reason reason, const char *text)
+{
+	if (session->state != SESSION_OPEN)
+		return;
+	session->state = SESSION_RESETTING;
+	session->reset.reason = reason;
+	snprintf(session->reset.text, sizeof(session->reset.text), "%s", text);
+}
+
+static uint64_t heartbeat_ms(const struct session *session)
+{
+	uint64_t last =
+		session->heard_ms > session->pinged_ms ? session->heard_ms : session->pinged_ms;
+
+	return last + session->settings.heartbeat_ms;
+}
+
+uint64_t session_next_ms(const struct session *session)
+{
+	uint64_t next = heartbeat_ms(session);
+	uint64_t silent = session->heard_ms + session->settings.silence_ms;
+
+	if (session->state != SESSION_OPEN)
+		return UINT64_MAX;
+	if (silent < next)
+		next = silent;
+	return session->ack_due_ms < next ? session->ack_due_ms : next;
+}
+
+int session_tick(struct session *session, uint64_t now_ms, struct error *err)
+{
+	if (session->state != SESSION_OPEN)
+		return 0;
+	if (session->ack_due_ms != UINT64_MAX && now_ms >= session->ack_due_ms)
+		session->ack_due_ms = 0;
+	if (now_ms >= session->heard_ms + session->settings.silence_ms)
+		return error_set(err, ERROR_LINK, "the peer was silent for %llu ms",
+			(unsigned long long)session->settings.silence_ms);
+	if (now_ms >= heartbeat_ms(session)) {
+		session->ping_due = true;
+		session->pinged_ms = now_ms;
+	}
+	return 0;
+}

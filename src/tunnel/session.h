@@ -1,0 +1,95 @@
+/* The protocol of one channel once it is open: both directions' offsets, acknowledgements, limits,
+ * ends and resets, and the heartbeat.
+ *
+ *     local program --session_space/take--> [to_peer]  --session_unsent/sent--> link
+ *     local program <--session_spans/delivered-- [to_local] <--session_receive-- link
+ *
+ * Floor: tunnel (no descriptors, no clock, no logging). Times are milliseconds of any steady clock.
+ * Spec:  docs/PROTOCOL.md, "Streams" and "Ending".
+ * Threads: owned by one channel, on its loop's thread.
+ */
+#ifndef CULVERT_TUNNEL_SESSION_H
+#define CULVERT_TUNNEL_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+#include "tunnel/delivery.h"
+#include "tunnel/replay.h"
+#include "wire/message.h"
+
+struct session_settings {
+	size_t replay_bytes;   /* memory for bytes not yet acknowledged by the peer */
+	uint64_t window_bytes; /* bytes held for the local program at most; also the first limit */
+	uint64_t heartbeat_ms; /* PING a peer that was silent so long */
+	uint64_t silence_ms;   /* a peer silent so long has lost its link */
+};
+
+enum session_state {
+	SESSION_OPEN,
+	SESSION_RESETTING, /* session_reset() was called, RESET is not sent yet */
+	SESSION_FINISHED,  /* both ends delivered and acknowledged */
+	SESSION_RESET,     /* by either side: see session->reset */
+};
+
+struct session {
+	struct session_settings settings;
+	enum session_state state;
+	struct replay to_peer;
+	struct delivery to_local;
+	struct frame_reader reader;
+	uint64_t peer_limit;
+	uint64_t delivered_told;
+	uint64_t ack_due_ms; /* UINT64_MAX: none */
+	uint64_t heard_ms;   /* when the peer was heard last */
+	uint64_t pinged_ms;  /* when it was sent a PING last */
+	bool ping_due;
+	bool pong_due;
+	uint64_t pong_value;
+	struct reason_message reset;
+	unsigned char control[MESSAGE_LONGEST_BYTES]; /* a frame being sent */
+	size_t control_length;
+};
+
+/** @peer_limit  from the handshake */
+void session_init(struct session *session, const struct session_settings *settings,
+	struct chunk_pool *pool, uint64_t peer_limit, uint64_t now_ms);
+void session_fini(struct session *session);
+
+/** Take what arrived on the link; all of it. @errors ERROR_PEER: broke the protocol; ERROR_LOCAL */
+int session_receive(struct session *session, const void *data, size_t length, uint64_t now_ms,
+	struct error *err);
+
+/** Whole frames to send, or NULL; then session_sent() once they are */
+const void *session_unsent(struct session *session, size_t *length);
+void session_sent(struct session *session);
+
+/** Where bytes of the local program go, or NULL while none may be taken. See replay_space() */
+void *session_space(struct session *session, size_t *length);
+void session_take(struct session *session, size_t length);
+
+/** The local program writes no more. @returns 0, or -1 when there is no memory: try again */
+int session_take_eof(struct session *session);
+
+/** Whether session_space() would give any */
+bool session_wants_local(const struct session *session);
+
+/** Bytes for the local program. See delivery_spans() */
+int session_spans(const struct session *session, struct iovec *spans, int count);
+void session_delivered(struct session *session, size_t length, uint64_t now_ms);
+bool session_eof_due(const struct session *session);
+void session_delivered_eof(struct session *session, uint64_t now_ms);
+
+/** End the channel on both hosts; what is buffered is dropped. No effect once it has ended */
+void session_reset(struct session *session, enum reason reason, const char *text);
+
+/** When session_tick() must be called next; UINT64_MAX: need not be */
+uint64_t session_next_ms(const struct session *session);
+
+/** @errors ERROR_LINK: the peer was silent for too long */
+int session_tick(struct session *session, uint64_t now_ms, struct error *err);
+
+#endif

@@ -1,0 +1,128 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "cli/options.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])) - 1)
+
+static void the_socket_may_stand_before_and_after_the_command(void **state)
+{
+	char *before[] = {"culvert", "--socket", "/a", "status", NULL};
+	char *after[] = {"status", "web1", "--socket=/b", NULL};
+	struct options options;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(options_read_global(&options, COUNT(before), before, &err), 3);
+	assert_string_equal(options.socket_path, "/a");
+	assert_int_equal(options_read_command(&options, COUNT(after), after, 0, &err), 0);
+	assert_string_equal(options.socket_path, "/b");
+	assert_int_equal(options.operand_count, 1);
+	assert_string_equal(options.operands[0], "web1");
+}
+
+static void options_and_operands_mix(void **state)
+{
+	char *line[] = {
+		"migrate", "--mode", "precopy", "web1", "--json", "hostb", "--detach", NULL};
+	struct options options = {0};
+	struct error err;
+
+	(void)state;
+	assert_int_equal(options_read_command(&options, COUNT(line), line,
+				 OPTION_MODE | OPTION_JSON | OPTION_DETACH, &err),
+		0);
+	assert_string_equal(options.mode, "precopy");
+	assert_true(options.json);
+	assert_true(options.detach);
+	assert_false(options.quit_source);
+	assert_int_equal(options.operand_count, 2);
+	assert_string_equal(options.operands[1], "hostb");
+}
+
+static void what_stands_after_two_dashes_is_an_operand(void **state)
+{
+	char *line[] = {"status", "--", "--json", NULL};
+	struct options options = {0};
+	struct error err;
+
+	(void)state;
+	assert_int_equal(options_read_command(&options, COUNT(line), line, OPTION_JSON, &err), 0);
+	assert_false(options.json);
+	assert_string_equal(options.operands[0], "--json");
+}
+
+static void refused(char **line, int count, unsigned allowed, const char *expected)
+{
+	struct options options = {0};
+	struct error err;
+
+	assert_int_equal(options_read_command(&options, count, line, allowed, &err), -1);
+	assert_int_equal(err.code, ERROR_USAGE);
+	assert_string_equal(err.message, expected);
+}
+
+static void an_option_of_another_command_is_unknown(void **state)
+{
+	char *line[] = {"status", "--mode", "hybrid", NULL};
+
+	(void)state;
+	refused(line, COUNT(line), OPTION_JSON, "unknown option '--mode'");
+}
+
+static void an_unknown_short_option_is_named(void **state)
+{
+	char *line[] = {"status", "--json", "-xy", NULL};
+
+	(void)state;
+	refused(line, COUNT(line), OPTION_JSON, "unknown option '-x'");
+}
+
+static void a_missing_value_is_named(void **state)
+{
+	char *line[] = {"migrate", "--mode", NULL};
+
+	(void)state;
+	refused(line, COUNT(line), OPTION_MODE, "option '--mode' needs a value");
+}
+
+static void a_count_is_a_number(void **state)
+{
+	char *line[] = {"ping", "--count", "many", NULL};
+
+	(void)state;
+	refused(line, COUNT(line), OPTION_COUNT, "--count: 'many' is not a number from 1 to 1000");
+}
+
+static void a_command_to_type_names_the_socket_only_where_needed(void **state)
+{
+	char text[100];
+
+	(void)state;
+	options_command(&(struct options){.socket_path = "/run/culvert/control.sock"}, "watch",
+		"3fa91c02", text, sizeof(text));
+	assert_string_equal(text, "culvert watch 3fa91c02");
+	options_command(
+		&(struct options){.socket_path = "/s"}, "watch", "3fa91c02", text, sizeof(text));
+	assert_string_equal(text, "culvert --socket /s watch 3fa91c02");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_socket_may_stand_before_and_after_the_command),
+		cmocka_unit_test(options_and_operands_mix),
+		cmocka_unit_test(what_stands_after_two_dashes_is_an_operand),
+		cmocka_unit_test(an_option_of_another_command_is_unknown),
+		cmocka_unit_test(an_unknown_short_option_is_named),
+		cmocka_unit_test(a_missing_value_is_named),
+		cmocka_unit_test(a_count_is_a_number),
+		cmocka_unit_test(a_command_to_type_names_the_socket_only_where_needed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
