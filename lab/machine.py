@@ -1,0 +1,188 @@
+"""A QEMU on one of the hosts, running the test guest of guest/ or waiting for it to arrive."""
+
+import re
+import signal
+import socket
+import subprocess
+import time
+from typing import NamedTuple
+
+from lab.qmp import Qmp
+from lab.wait import wait_until
+
+# A guest that boots under emulation in three seconds needs none of what these leave out.
+KERNEL_OPTIONS = "console=ttyS0 quiet mitigations=off cryptomgr.notests random.trust_cpu=on"
+
+
+class Kernel(NamedTuple):
+    vmlinuz: str
+    initrd: str
+
+
+class Machine:
+    """One QEMU process.
+
+    name          also of its QMP socket, <host.qmp_directory>/<name>.sock
+    dirty         options of the guest's program: {"mib": 64, "pattern": "mixed", ...}
+    incoming      wait for a migration instead of booting; nothing but the memory's size must match
+    trace_faults  write the time of every page request and arrival to `log_path`
+    userfaultfd   False takes away the right to use it, so that post-copy is impossible
+    arguments     more words for QEMU's command line
+    """
+
+    def __init__(self, host, name, kernel, memory_mib=160, dirty=None, incoming=False, vcpus=1,
+                 trace_faults=False, userfaultfd=True, arguments=()):  # fmt: skip
+        self.host = host
+        self.name = name
+        self.qmp_path = host.qmp_directory / f"{name}.sock"
+        self.serial_path = host.log_directory / f"{name}.serial"
+        self.log_path = host.log_directory / f"{name}.qemu.log"
+        self._test_qmp_path = host.directory / f"{name}.test.sock"
+        self._console_path = host.directory / f"{name}.console"
+        self._qmp = None
+        self._console = None
+        self._process = host.spawn(
+            *([] if userfaultfd else _without_userfaultfd()),
+            *self._command(kernel, memory_mib, dirty or {}, incoming, vcpus, trace_faults),
+            *arguments,
+            log=self.log_path,
+        )
+
+    def _command(self, kernel, memory_mib, dirty, incoming, vcpus, trace_faults):
+        options = " ".join(f"dirty.{key}={value}" for key, value in dirty.items())
+        words = [
+            "qemu-system-x86_64", "-name", self.name,
+            "-nodefaults", "-no-user-config", "-display", "none",
+            "-machine", "pc", "-accel", "tcg", "-cpu", "max",
+            "-m", str(memory_mib), "-smp", str(vcpus),
+            "-kernel", kernel.vmlinuz, "-initrd", kernel.initrd,
+            "-append", f"{KERNEL_OPTIONS} {options}",
+            # The log file has every line even while nobody is connected to the console.
+            "-chardev", f"socket,id=console,path={self._console_path},server=on,wait=off,"
+                        f"logfile={self.serial_path}",
+            "-serial", "chardev:console",
+            "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
+            "-qmp", f"unix:{self._test_qmp_path},server=on,wait=off",
+        ]  # fmt: skip
+        if incoming:
+            words += ["-incoming", "defer"]
+        if trace_faults:
+            words += ["-msg", "timestamp=on", "-trace", "postcopy_page_req_*"]
+        return words
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def exit_code(self):
+        """None while QEMU runs."""
+        return self._process.poll()
+
+    def kill(self, number=signal.SIGKILL):
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        self._process.wait(timeout=30)
+        for connection in (self._qmp, self._console):
+            if connection:
+                connection.close()
+        self._qmp = self._console = None
+
+    def wait_for_exit(self, timeout=30):
+        return self._process.wait(timeout=timeout)
+
+    # QMP, over a socket of our own: the other one belongs to culvertd.
+
+    def qmp(self, command, **arguments):
+        if not self._qmp:
+            self._qmp = self._connect_qmp()
+        return self._qmp.execute(command, **arguments)
+
+    def _connect_qmp(self):
+        def connected():
+            if self.exit_code is not None:
+                raise RuntimeError(f"{self.name}: QEMU ended: {self.log_path.read_text()}")
+            try:
+                return Qmp(self._test_qmp_path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None
+
+        return wait_until(connected, f"{self.name}: QMP socket")
+
+    @property
+    def status(self):
+        """"running", "paused", "inmigrate", "postmigrate", ..."""
+        return self.qmp("query-status")["status"]
+
+    def migration(self):
+        """query-migrate's answer; "status" is "none" when there has been no migration."""
+        return {"status": "none", **self.qmp("query-migrate")}
+
+    def wait_for_migration(self, *statuses, timeout=120):
+        def reached():
+            migration = self.migration()
+            return migration if migration["status"] in statuses else None
+
+        return wait_until(reached, f"{self.name}: migration {' or '.join(statuses)}", timeout)
+
+    # The guest's program, over the serial console.
+
+    def serial_lines(self):
+        try:
+            text = self.serial_path.read_bytes().decode(errors="replace")
+        except FileNotFoundError:
+            return []
+        # The last piece is a line that is still being written, or nothing.
+        return [line.strip() for line in text.split("\n")[:-1]]
+
+    def wait_for_line(self, pattern, after=0, timeout=60):
+        """The first line from index `after` on that matches the regular expression."""
+
+        def found():
+            if self.exit_code is not None:
+                raise RuntimeError(f"{self.name}: QEMU ended: {self.log_path.read_text()}")
+            return next((x for x in self.serial_lines()[after:] if re.search(pattern, x)), None)
+
+        return wait_until(found, f"{self.name}: serial line '{pattern}'", timeout)
+
+    def wait_running(self, timeout=120):
+        """Until the guest says that it dirties memory; on the destination, that it does so here."""
+        return figures(self.wait_for_line(r"^dirtier: (uptime_ms|failed)", timeout=timeout))
+
+    def wait_until_alive(self, timeout=60):
+        """A report that is newer than this call: the guest runs, and runs here."""
+        return figures(self.wait_for_line(r"^dirtier: uptime_ms", len(self.serial_lines()), timeout))
+
+    def report(self):
+        """The figures of the guest's latest report, or None."""
+        lines = [x for x in self.serial_lines() if x.startswith("dirtier: uptime_ms")]
+        return figures(lines[-1]) if lines else None
+
+    def verdict(self, timeout=120):
+        """Let the guest verify every page: its figures, "corrupt" the one that matters."""
+        return figures(self._ask(b"v\n", r"^dirtier: verdict ", timeout))
+
+    def reset_longest_gap(self):
+        self._ask(b"r\n", r"^dirtier: reset", 30)
+
+    def _ask(self, command, answer, timeout):
+        after = len(self.serial_lines())
+        # Closed again at once: a console that nobody reads would hold up the guest.
+        with socket.socket(socket.AF_UNIX) as console:
+            console.settimeout(10)
+            console.connect(str(self._console_path))
+            console.sendall(command)
+            return self.wait_for_line(answer, after, timeout)
+
+
+def figures(line):
+    """"dirtier: verdict writes=3 corrupt=0" as {"writes": 3, "corrupt": 0}."""
+    if "failed" in line:
+        raise RuntimeError(line)
+    return {key: int(value) for key, value in re.findall(r"(\w+)=(-?\d+)", line)}
+
+
+def _without_userfaultfd():
+    # Root without this capability is refused by the kernel unless
+    # vm.unprivileged_userfaultfd=1; Debian's default is 0.
+    return ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
