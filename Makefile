@@ -1,1 +1,33 @@
-# A thin front to Meson: see README.md.
+# A thin front to Meson. `make demo` and `make check` need nothing but Debian 12, git, make and gcc:
+# they install what is missing, and say what.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+DEMO ?= migrate
+MODE ?= hybrid
+
+all: packages-build compile
+
+compile: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) --prefix=$(PREFIX) --buildtype=release -Ddebug=true >/dev/null
+
+packages-%:
+	@scripts/install-packages $*
+
+demo: packages-demo compile
+	@CULVERT_BUILD=$(abspath $(BUILD)) scripts/as-root demo/$(DEMO) --mode $(MODE)
+
+check: packages-check
+	@scripts/as-root scripts/check
+
+install: all
+	@meson configure $(BUILD) --prefix=$(PREFIX) && DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) build-*
+
+.PHONY: all compile demo check install clean packages-build packages-demo packages-check

@@ -13,6 +13,11 @@ from lab.wait import wait_until
 # A guest that boots under emulation in three seconds needs none of what these leave out.
 KERNEL_OPTIONS = "console=ttyS0 quiet mitigations=off cryptomgr.notests random.trust_cpu=on"
 
+# QEMU 7.2 under emulation loses writes of the guest in pre-copy, with or without a tunnel, when its
+# memory is a multiple of 256 KiB: its quick way to read the dirty bitmap then forgets to arm the
+# emulator's write barrier again. A little more memory makes it take the other way.
+ODD_KIB = 8
+
 
 class Kernel(NamedTuple):
     vmlinuz: str
@@ -53,8 +58,8 @@ class Machine:
         words = [
             "qemu-system-x86_64", "-name", self.name,
             "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", "pc", "-accel", "tcg", "-cpu", "max",
-            "-m", str(memory_mib), "-smp", str(vcpus),
+            "-machine", "pc", "-accel", "tcg", "-cpu", "qemu64",
+            "-m", f"{memory_mib * 1024 + ODD_KIB}K", "-smp", str(vcpus),
             "-kernel", kernel.vmlinuz, "-initrd", kernel.initrd,
             "-append", f"{KERNEL_OPTIONS} {options}",
             # The log file has every line even while nobody is connected to the console.

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* What inih keeps of a section's name */
+#define SECTION_LONGEST_BYTES 49
+
 struct reading {
 	struct config *config;
 	const char *path;
@@ -165,6 +168,28 @@ static struct config_peer *peer_of_section(
 	return &config->peers[config->peer_count++];
 }
 
+/* inih's handler never hears of a section without keys, and of a long one only the beginning. */
+static int take_section(struct reading *reading, const char *text)
+{
+	char section[SECTION_LONGEST_BYTES + 1];
+	const char *end = strchr(text, ']');
+	size_t length = end ? (size_t)(end - text - 1) : 0;
+	struct error *err = reading->err;
+
+	if (*text != '[' || !end)
+		return 0;
+	if (length > SECTION_LONGEST_BYTES)
+		return error_set(err, ERROR_USAGE, "'%.*s' is too long: at most %d bytes",
+			(int)length + 2, text, SECTION_LONGEST_BYTES);
+	snprintf(section, sizeof(section), "%.*s", (int)length, text + 1);
+	if (strcmp(section, "host") == 0)
+		return 0;
+	if (strncmp(section, "peer ", 5) == 0)
+		return peer_of_section(reading->config, section, reading->line, err) ? 0 : -1;
+	return error_set(
+		err, ERROR_USAGE, "'[%s]': there are only [host] and [peer NAME]", section);
+}
+
 /* inih's reader: as fgets() */
 static char *read_line(char *text, int size, void *user)
 {
@@ -178,6 +203,11 @@ static char *read_line(char *text, int size, void *user)
 			"%s:%u: longer than %d bytes: repeat the key to "
 			"give more values",
 			reading->path, reading->line, size - 2);
+		reading->failed = true;
+		return NULL;
+	}
+	if (take_section(reading, text) < 0) {
+		error_prefix(reading->err, "%s:%u", reading->path, reading->line);
 		reading->failed = true;
 		return NULL;
 	}
@@ -264,14 +294,17 @@ static int read_file(struct config *config, const char *path, struct error *err)
 		return error_errno(err, "cannot read %s", path);
 	reading.file = file;
 	malformed = ini_parse_stream(read_line, &reading, take_line, &reading);
+	if (ferror(file))
+		malformed = error_errno(err, "cannot read %s", path);
 	fclose(file);
-	if (reading.failed)
+	/* inih goes on after a line that it does not understand: of two errors tell the first. */
+	if (malformed < 0 || (reading.failed && (unsigned)malformed >= reading.line))
 		return -1;
 	if (malformed > 0)
 		return error_set(err, ERROR_USAGE, "%s:%d: neither a [section] nor key = value",
 			path, malformed);
-	if (malformed < 0)
-		return error_set(err, ERROR_LOCAL, "cannot read %s", path);
+	if (reading.failed)
+		return -1;
 	return check_whole(config, path, err);
 }
 

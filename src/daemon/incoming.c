@@ -74,7 +74,7 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 		{.key = "qemu", .required = true, .text = &version},
 	};
 
-	if (incoming->migration) {
+	if (incoming->migration || incoming->qemu) {
 		error_set(err, ERROR_USAGE, "prepared already");
 		return NULL;
 	}

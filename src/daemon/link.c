@@ -14,6 +14,8 @@
 #define ESTABLISH_MS 10000
 /* From our end to the peer's */
 #define FINISH_MS 2000
+/* Reads of one turn from a peer that should have ended */
+#define DRAIN_TURNS_MOST 8
 /* Connections of one worker that carry no channel: anyone can make them */
 #define LINK_COUNT_LARGEST 256
 
@@ -232,16 +234,16 @@ static bool act_on_handshake(struct link *link)
 static void drain(struct link *link)
 {
 	struct error err;
-	ssize_t got;
+	ssize_t got = 1;
 	enum io_result result = tls_flush(link->stream, &err);
 
 	if (result == IO_OK)
 		(void)shutdown(link->fd, SHUT_WR);
 	link_set_interest(link, UV_READABLE | (result == IO_AGAIN ? UV_WRITABLE : 0));
-	do
+	/* A peer that never stops sending must not keep the loop; the deadline ends it. */
+	for (int turn = 0; got > 0 && turn < DRAIN_TURNS_MOST; turn++)
 		got = recv(link->fd, link->worker->scratch, WORKER_SCRATCH_BYTES, 0);
-	while (got > 0);
-	if (result == IO_FAILED || got == 0 || (errno != EAGAIN && errno != EINTR))
+	if (result == IO_FAILED || got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
 		close_link(link);
 }
 

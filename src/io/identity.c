@@ -69,28 +69,41 @@ void identity_names(X509 *certificate, char *text, size_t size)
 	GENERAL_NAMES_free(names);
 }
 
-int identity_check_own(SSL_CTX *ssl, const char *certificate_file, struct error *err)
+/* As a peer verifies it, when this host is @purpose. @whose  the certificate, for messages */
+static int verify_own(SSL_CTX *ssl, int purpose, const char *whose, struct error *err)
 {
-	X509 *own = SSL_CTX_get0_certificate(ssl);
 	X509_STORE_CTX *check = X509_STORE_CTX_new();
 	STACK_OF(X509) *chain = NULL;
-	char whose[300];
-	char names[256];
 	int result = -1;
 
-	identity_names(own, names, sizeof(names));
-	snprintf(whose, sizeof(whose), "certificate = %s: this", certificate_file);
 	SSL_CTX_get0_chain_certs(ssl, &chain);
-	if (!check || X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ssl), own, chain) != 1)
-		error_set(err, ERROR_LOCAL, "no memory to check %s", certificate_file);
-	else if (X509_verify_cert(check) != 1)
-		tls_error_certificate(
-			err, ERROR_LOCAL, whose, own, X509_STORE_CTX_get_error(check));
-	else if (strcmp(names, "(no name)") == 0)
-		error_set(err, ERROR_LOCAL,
-			"%s certificate names nobody: it needs a DNS or URI subjectAltName", whose);
-	else
+	if (!check ||
+		X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ssl),
+			SSL_CTX_get0_certificate(ssl), chain) != 1 ||
+		X509_STORE_CTX_set_purpose(check, purpose) != 1)
+		error_set(err, ERROR_LOCAL, "%s certificate cannot be checked: no memory", whose);
+	else if (X509_verify_cert(check) == 1)
 		result = 0;
+	else
+		tls_error_certificate(err, ERROR_LOCAL,
+			X509_STORE_CTX_get_error_depth(check) == 0 ? whose : "the CA's",
+			X509_STORE_CTX_get_current_cert(check), X509_STORE_CTX_get_error(check));
 	X509_STORE_CTX_free(check);
 	return result;
+}
+
+int identity_check_own(SSL_CTX *ssl, const char *certificate_file, struct error *err)
+{
+	char whose[300];
+	char names[256];
+
+	snprintf(whose, sizeof(whose), "certificate = %s: this", certificate_file);
+	if (verify_own(ssl, X509_PURPOSE_SSL_CLIENT, whose, err) < 0 ||
+		verify_own(ssl, X509_PURPOSE_SSL_SERVER, whose, err) < 0)
+		return -1;
+	identity_names(SSL_CTX_get0_certificate(ssl), names, sizeof(names));
+	if (strcmp(names, "(no name)") == 0)
+		return error_set(err, ERROR_LOCAL,
+			"%s certificate names nobody: it needs a DNS or URI subjectAltName", whose);
+	return 0;
 }

@@ -30,6 +30,7 @@ struct tls_stream {
 	int read_errno; /* of the last failed recv(), 0 for end of file */
 	bool ended;     /* the socket's reading side ended */
 	bool broken;    /* SSL must not be used any more */
+	X509 *refused;  /* the certificate that did not verify */
 	size_t unsent_begin;
 	size_t unsent_end;
 	unsigned char unsent[UNSENT_BYTES];
@@ -111,26 +112,60 @@ static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* OpenSSL forgets which certificate it refused; a message needs its dates. */
+static int note_refused(int good, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_stream *stream = SSL_get_app_data(ssl);
+	X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+
+	if (!good && certificate && !stream->refused && X509_up_ref(certificate) == 1)
+		stream->refused = certificate;
+	return good;
+}
+
 /* A key with a passphrase is an unusable key: a daemon has nobody to ask. */
-static int no_passphrase(char *text, int size, int writing, void *unused)
+static int no_passphrase(char *text, int size, int writing, void *asked)
 {
 	(void)text;
 	(void)size;
 	(void)writing;
-	(void)unused;
+	if (asked)
+		*(bool *)asked = true;
 	return -1;
+}
+
+static int load_key(SSL_CTX *ssl, const char *key_file, struct error *err)
+{
+	bool asked = false;
+	int code;
+
+	SSL_CTX_set_default_passwd_cb_userdata(ssl, &asked);
+	code = SSL_CTX_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM);
+	SSL_CTX_set_default_passwd_cb_userdata(ssl, NULL);
+	/* A key of another kind than the certificate's is only noticed when asked about. */
+	if (code == 1 && SSL_CTX_check_private_key(ssl) == 1)
+		return 0;
+	if (!asked)
+		return tls_error_file(err, "key", key_file);
+	ERR_clear_error();
+	return error_set(err, ERROR_LOCAL,
+		"key = %s: it has a passphrase, which a daemon cannot enter: write it without one "
+		"('openssl pkey')",
+		key_file);
 }
 
 static int load_files(SSL_CTX *ssl, const char *ca_file, const char *certificate_file,
 	const char *key_file, struct error *err)
 {
+	ERR_clear_error();
 	SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
 	if (SSL_CTX_load_verify_file(ssl, ca_file) != 1)
 		return tls_error_file(err, "ca", ca_file);
 	if (SSL_CTX_use_certificate_chain_file(ssl, certificate_file) != 1)
 		return tls_error_file(err, "certificate", certificate_file);
-	if (SSL_CTX_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM) != 1)
-		return tls_error_file(err, "key", key_file);
+	if (load_key(ssl, key_file, err) < 0)
+		return -1;
 	return identity_check_own(ssl, certificate_file, err);
 }
 
@@ -153,7 +188,8 @@ struct tls_context *tls_context_new(
 	SSL_CTX_set_options(context->ssl, SSL_OP_NO_TICKET);
 	SSL_CTX_set_num_tickets(context->ssl, 0);
 	SSL_CTX_set_session_cache_mode(context->ssl, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_verify(
+		context->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, note_refused);
 	SSL_CTX_set_mode(context->ssl, SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(context->ssl, 1);
 	SSL_CTX_set_default_read_buffer_len(context->ssl, READ_AHEAD_BYTES);
@@ -195,6 +231,7 @@ struct tls_stream *tls_stream_new(
 	BIO_set_data(bio, stream);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(stream->ssl, bio, bio);
+	SSL_set_app_data(stream->ssl, stream);
 	if (acceptor)
 		SSL_set_accept_state(stream->ssl);
 	else
@@ -207,6 +244,7 @@ void tls_stream_free(struct tls_stream *stream)
 	if (!stream)
 		return;
 	SSL_free(stream->ssl);
+	X509_free(stream->refused);
 	free(stream);
 }
 
@@ -225,18 +263,27 @@ static enum io_result judge(struct tls_stream *stream, int code, struct error *e
 			stream->read_errno ? strerror(stream->read_errno) : "closed by the peer");
 		ERR_clear_error();
 	} else {
-		tls_error_handshake(err, stream->ssl);
+		tls_error_handshake(err, stream->ssl, stream->refused);
 	}
 	return IO_FAILED;
 }
 
 enum io_result tls_handshake(struct tls_stream *stream, struct error *err)
 {
+	const unsigned char *protocol;
+	unsigned int length;
 	int code;
 
 	ERR_clear_error();
 	code = SSL_do_handshake(stream->ssl);
-	return code == 1 ? IO_OK : judge(stream, code, err);
+	if (code != 1)
+		return judge(stream, code, err);
+	/* OpenSSL lets a side pass that says nothing about protocols. */
+	SSL_get0_alpn_selected(stream->ssl, &protocol, &length);
+	if (length > 0)
+		return IO_OK;
+	error_set(err, ERROR_PEER, "the other side does not speak this protocol (no ALPN)");
+	return IO_FAILED;
 }
 
 bool tls_peer_is(const struct tls_stream *stream, const char *identity)
@@ -278,7 +325,7 @@ int tls_seal(struct tls_stream *stream, const void *bytes, size_t length, struct
 	}
 	/* There was room: only a broken stream fails here. */
 	stream->broken = true;
-	tls_error_handshake(err, stream->ssl);
+	tls_error_handshake(err, stream->ssl, stream->refused);
 	return -1;
 }
 

@@ -3,9 +3,20 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Wrong in value, wrong in kind, and wrong in kind as SSL_CTX_check_private_key() tells it */
+static bool key_of_another(unsigned long code)
+{
+	int reason = ERR_GET_REASON(code);
+
+	if (ERR_GET_LIB(code) == ERR_LIB_X509)
+		return reason == X509_R_KEY_VALUES_MISMATCH || reason == X509_R_KEY_TYPE_MISMATCH;
+	return ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_NO_CERTIFICATE_ASSIGNED;
+}
 
 int tls_error_file(struct error *err, const char *key, const char *path)
 {
@@ -16,8 +27,7 @@ int tls_error_file(struct error *err, const char *key, const char *path)
 		snprintf(text, sizeof(text), "%s", strerror(ERR_GET_REASON(code)));
 	else if (access(path, R_OK) < 0)
 		snprintf(text, sizeof(text), "%s", strerror(errno));
-	else if (ERR_GET_LIB(code) == ERR_LIB_X509 &&
-		ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH)
+	else if (key_of_another(code))
 		snprintf(text, sizeof(text), "the key does not belong to the certificate");
 	else
 		snprintf(text, sizeof(text), "not usable PEM (%s)",
@@ -99,7 +109,7 @@ static const char *alert_text(int reason)
 	}
 }
 
-int tls_error_handshake(struct error *err, SSL *ssl)
+int tls_error_handshake(struct error *err, SSL *ssl, X509 *refused)
 {
 	unsigned long code = ERR_peek_error();
 	int reason = ERR_GET_REASON(code);
@@ -110,8 +120,8 @@ int tls_error_handshake(struct error *err, SSL *ssl)
 	if (alert)
 		return error_set(err, ERROR_IDENTITY, "%s", alert);
 	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verify_result != X509_V_OK)
-		return tls_error_certificate(err, ERROR_IDENTITY, "the peer's",
-			SSL_get0_peer_certificate(ssl), verify_result);
+		return tls_error_certificate(
+			err, ERROR_IDENTITY, "the peer's", refused, verify_result);
 	if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
 		return error_set(err, ERROR_IDENTITY, "the peer presented no certificate");
 	if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION)

@@ -9,8 +9,9 @@
 /** A configured file could not be used. @returns -1 */
 int tls_error_file(struct error *err, const char *key, const char *path);
 
-/** A handshake or a connection failed inside TLS. @returns -1 */
-int tls_error_handshake(struct error *err, SSL *ssl);
+/** A handshake or a connection failed inside TLS. @refused  the certificate that did not verify, or
+ * NULL. @returns -1 */
+int tls_error_handshake(struct error *err, SSL *ssl, X509 *refused);
 
 /** A certificate was not accepted, for OpenSSL's @verify_result. @returns -1 */
 int tls_error_certificate(struct error *err, enum error_code code, const char *whose,

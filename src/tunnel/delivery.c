@@ -17,9 +17,11 @@ void delivery_fini(struct delivery *delivery)
 static int check_place(
 	const struct delivery *delivery, uint64_t offset, size_t length, struct error *err)
 {
-	if (offset > delivery->received)
+	uint64_t end = delivery->received - (delivery->eof_received ? 1 : 0);
+
+	if (offset > end)
 		return error_set(err, ERROR_PEER, "gap in the stream");
-	if (delivery->received - offset >= length)
+	if (end - offset >= length)
 		return 0;
 	if (delivery->eof_received)
 		return error_set(err, ERROR_PEER, "data after the end of the stream");

@@ -41,19 +41,28 @@ static int take_answer(
 	struct handshake *handshake, const struct frame_view *view, struct error *err)
 {
 	if (view->header.type == FRAME_ACCEPT) {
+		if (message_decode_limit(view, &handshake->peer_limit, err) < 0)
+			return -1;
 		handshake->state = HANDSHAKE_ACCEPTED;
-		return message_decode_limit(view, &handshake->peer_limit, err);
+		return 0;
 	}
 	if (view->header.type == FRAME_REFUSE) {
+		if (message_decode_reason(view, &handshake->refusal, err) < 0)
+			return -1;
 		handshake->state = HANDSHAKE_REFUSED;
-		return message_decode_reason(view, &handshake->refusal, err);
+		return 0;
 	}
 	return error_set(err, ERROR_PEER, "the first frame is neither ACCEPT nor REFUSE");
 }
 
 size_t handshake_wants(const struct handshake *handshake)
 {
-	return handshake->state == HANDSHAKE_WAITING ? frame_reader_wants(&handshake->reader) : 0;
+	size_t wanted = frame_reader_wants(&handshake->reader);
+
+	if (handshake->state != HANDSHAKE_WAITING)
+		return 0;
+	/* The payload of a DATA frame, which has no place here, may be far longer. */
+	return wanted < MESSAGE_LONGEST_BYTES ? wanted : MESSAGE_LONGEST_BYTES;
 }
 
 int handshake_receive(
@@ -66,8 +75,11 @@ int handshake_receive(
 	found = frame_reader_next(&handshake->reader, &data, &length, &view, err);
 	if (found <= 0)
 		return found;
-	return handshake->acceptor ? take_question(handshake, &view, err)
-				   : take_answer(handshake, &view, err);
+	found = handshake->acceptor ? take_question(handshake, &view, err)
+				    : take_answer(handshake, &view, err);
+	if (found < 0)
+		frame_reader_fail(&handshake->reader);
+	return found;
 }
 
 void handshake_accept(struct handshake *handshake, uint64_t limit)

@@ -32,7 +32,8 @@ struct handshake {
 void handshake_init_opener(struct handshake *handshake, const struct open_message *open);
 void handshake_init_acceptor(struct handshake *handshake);
 
-/** How many bytes to read from the link at most: what follows belongs to the session */
+/** How many bytes to read from the link at most: what follows belongs to the session.
+ * Never more than MESSAGE_LONGEST_BYTES */
 size_t handshake_wants(const struct handshake *handshake);
 
 /** Take what arrived, at most handshake_wants() bytes. @errors ERROR_PEER: not the protocol */

@@ -95,9 +95,13 @@ const void *replay_unsent(const struct replay *replay, size_t *length)
 
 void replay_sent(struct replay *replay)
 {
+	struct chunk *next;
+
 	assert(replay->unsent);
+	next = replay->unsent->next;
 	replay->sent = replay->unsent->end_offset;
-	replay->unsent = replay->unsent->next;
+	/* The last chunk is empty when replay_space() gave a place that nothing was put in. */
+	replay->unsent = next && next->end > 0 ? next : NULL;
 	replay->unsent_begin = 0;
 }
 

@@ -31,7 +31,7 @@ void session_fini(struct session *session)
 static void notice_finish(struct session *session)
 {
 	if (session->state == SESSION_OPEN && replay_finished(&session->to_peer) &&
-		session->to_local.eof_delivered &&
+		session->to_local.eof_delivered && session->control_length == 0 &&
 		session->delivered_told == session->to_local.delivered)
 		session->state = SESSION_FINISHED;
 }
@@ -60,8 +60,10 @@ static int receive_frame(struct session *session, const struct frame_view *view,
 	case FRAME_EOF:
 		return delivery_put_eof(&session->to_local, view->header.offset, err);
 	case FRAME_RESET:
+		if (message_decode_reason(view, &session->reset, err) < 0)
+			return -1;
 		session->state = SESSION_RESET;
-		return message_decode_reason(view, &session->reset, err);
+		return 0;
 	case FRAME_PING:
 		session->pong_due = true;
 		session->pong_value = view->header.offset;
@@ -89,8 +91,10 @@ int session_receive(struct session *session, const void *data, size_t length, ui
 	session->heard_ms = now_ms;
 	while (session->state != SESSION_RESET &&
 		(found = frame_reader_next(&session->reader, &next, &length, &view, err)) > 0) {
-		if (receive_frame(session, &view, err) < 0)
+		if (receive_frame(session, &view, err) < 0) {
+			frame_reader_fail(&session->reader);
 			return -1;
+		}
 	}
 	if (found < 0)
 		return -1;
@@ -148,7 +152,8 @@ void session_sent(struct session *session)
 		return;
 	}
 	session->control_length = 0;
-	if (session->state == SESSION_RESETTING)
+	/* An ACK that was waiting when the reset was asked for goes first. */
+	if (session->state == SESSION_RESETTING && session->control[0] == FRAME_RESET)
 		session->state = SESSION_RESET;
 	notice_finish(session);
 }
@@ -237,16 +242,19 @@ uint64_t session_next_ms(const struct session *session)
 	uint64_t next = heartbeat_ms(session);
 	uint64_t silent = session->heard_ms + session->settings.silence_ms;
 
+	if (session->state == SESSION_RESETTING)
+		return silent;
 	if (session->state != SESSION_OPEN)
 		return UINT64_MAX;
 	if (silent < next)
 		next = silent;
-	return session->ack_due_ms < next ? session->ack_due_ms : next;
+	/* What is due already waits for room on the link, not for the clock. */
+	return session->ack_due_ms > 0 && session->ack_due_ms < next ? session->ack_due_ms : next;
 }
 
 int session_tick(struct session *session, uint64_t now_ms, struct error *err)
 {
-	if (session->state != SESSION_OPEN)
+	if (session->state != SESSION_OPEN && session->state != SESSION_RESETTING)
 		return 0;
 	if (session->ack_due_ms != UINT64_MAX && now_ms >= session->ack_due_ms)
 		session->ack_due_ms = 0;

@@ -59,7 +59,8 @@ void session_init(struct session *session, const struct session_settings *settin
 	struct chunk_pool *pool, uint64_t peer_limit, uint64_t now_ms);
 void session_fini(struct session *session);
 
-/** Take what arrived on the link; all of it. @errors ERROR_PEER: broke the protocol; ERROR_LOCAL */
+/** Take what arrived on the link; all of it. @errors ERROR_PEER: broke the protocol; ERROR_LOCAL.
+ * A failure is for good */
 int session_receive(struct session *session, const void *data, size_t length, uint64_t now_ms,
 	struct error *err);
 

@@ -53,10 +53,21 @@ int frame_header_decode(const unsigned char bytes[FRAME_HEADER_BYTES], struct fr
 	return 0;
 }
 
-void frame_reader_init(struct frame_reader *reader)
+static void start_frame(struct frame_reader *reader)
 {
 	reader->header_have = 0;
 	reader->payload_have = 0;
+}
+
+void frame_reader_init(struct frame_reader *reader)
+{
+	start_frame(reader);
+	reader->failed = false;
+}
+
+void frame_reader_fail(struct frame_reader *reader)
+{
+	reader->failed = true;
 }
 
 size_t frame_reader_wants(const struct frame_reader *reader)
@@ -71,6 +82,8 @@ static size_t take(const unsigned char **data, size_t *length, void *to, size_t 
 {
 	size_t taken = *length < wanted ? *length : wanted;
 
+	if (taken == 0)
+		return 0;
 	memcpy(to, *data, taken);
 	*data += taken;
 	*length -= taken;
@@ -91,20 +104,24 @@ static void view_piece(struct frame_reader *reader, const unsigned char **data, 
 	*length -= piece;
 	reader->payload_have += piece;
 	if (reader->payload_have == reader->header.length)
-		frame_reader_init(reader);
+		start_frame(reader);
 }
 
 int frame_reader_next(struct frame_reader *reader, const unsigned char **data, size_t *length,
 	struct frame_view *view, struct error *err)
 {
+	if (reader->failed)
+		return error_set(err, ERROR_PEER, "the stream of frames is broken");
 	if (reader->header_have < FRAME_HEADER_BYTES) {
 		reader->header_have +=
 			take(data, length, reader->header_bytes + reader->header_have,
 				FRAME_HEADER_BYTES - reader->header_have);
 		if (reader->header_have < FRAME_HEADER_BYTES)
 			return 0;
-		if (frame_header_decode(reader->header_bytes, &reader->header, err) < 0)
+		if (frame_header_decode(reader->header_bytes, &reader->header, err) < 0) {
+			reader->failed = true;
 			return -1;
+		}
 	}
 	if (reader->header.type == FRAME_DATA) {
 		if (*length == 0)
@@ -118,6 +135,6 @@ int frame_reader_next(struct frame_reader *reader, const unsigned char **data, s
 		return 0;
 	view->header = reader->header;
 	view->payload = reader->payload;
-	frame_reader_init(reader);
+	start_frame(reader);
 	return 1;
 }

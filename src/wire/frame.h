@@ -6,6 +6,7 @@
 #ifndef CULVERT_WIRE_FRAME_H
 #define CULVERT_WIRE_FRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,7 @@ struct frame_reader {
 	struct frame_header header;
 	unsigned char payload[FRAME_CONTROL_LONGEST_BYTES];
 	uint32_t payload_have;
+	bool failed;
 };
 
 struct frame_view {
@@ -58,6 +60,9 @@ struct frame_view {
 };
 
 void frame_reader_init(struct frame_reader *reader);
+
+/** A frame meant nothing to its reader: frame_reader_next() fails from now on */
+void frame_reader_fail(struct frame_reader *reader);
 
 /** Bytes up to the end of the header or of the payload that is being read; reading no more than
  * this leaves what follows the frame untouched */

@@ -1,6 +1,7 @@
 #include "wire/message.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/bytes.h"
 
@@ -50,9 +51,16 @@ size_t message_encode_reason(
 	enum frame_type type, const struct reason_message *message, unsigned char *bytes)
 {
 	struct bytes_writer writer = begin(bytes);
+	char text[sizeof(message->text)];
+	size_t length = strlen(message->text);
 
+	for (size_t i = 0; i <= length; i++) {
+		bool printable = message->text[i] >= 0x20 && message->text[i] <= 0x7e;
+
+		text[i] = printable || i == length ? message->text[i] : '?';
+	}
 	bytes_put_number(&writer, (uint64_t)message->reason, 1);
-	bytes_put_text(&writer, message->text);
+	bytes_put_text(&writer, text);
 	return finish(&writer, type, 0);
 }
 
@@ -80,7 +88,10 @@ int message_decode_open(
 {
 	struct bytes_reader reader = payload(view);
 
+	*message = (struct open_message){0};
 	message->version = (uint16_t)bytes_take_number(&reader, 2);
+	if (!reader.failed && message->version != PROTOCOL_VERSION)
+		return 0;
 	bytes_take(&reader, message->id, sizeof(message->id));
 	bytes_take(&reader, message->secret, sizeof(message->secret));
 	message->limit = bytes_take_number(&reader, 8);

@@ -33,14 +33,14 @@ struct open_message {
 	unsigned char id[CHANNEL_ID_BYTES];
 	unsigned char secret[CHANNEL_SECRET_BYTES];
 	uint64_t limit; /* position before which the opener is ready to hold bytes */
-	char service[64];
-	char argument[128];
+	char service[256];
+	char argument[256];
 };
 
 /* REFUSE and RESET */
 struct reason_message {
 	enum reason reason;
-	char text[200]; /* printable ASCII, for people */
+	char text[256]; /* for people; what is not printable ASCII is sent as '?' */
 };
 
 /** Each encodes one whole frame into @bytes, of MESSAGE_LONGEST_BYTES. @returns its length */
@@ -52,6 +52,8 @@ size_t message_encode_reason(
 size_t message_encode_empty(enum frame_type type, uint64_t offset, unsigned char *bytes);
 
 /** Each decodes the payload of a frame of the right type. @errors ERROR_PEER: malformed */
+
+/** Of an OPEN of another version, only the version is decoded */
 int message_decode_open(
 	const struct frame_view *view, struct open_message *message, struct error *err);
 int message_decode_limit(const struct frame_view *view, uint64_t *limit, struct error *err);

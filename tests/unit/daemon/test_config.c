@@ -1,0 +1,393 @@
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/config.h"
+
+#define PEER_B "[peer hostb]\naddress = 10.0.0.2\nidentity = hostb.example\n"
+
+struct fixture {
+	char path[64];
+	struct config *config;
+	struct error err;
+};
+
+static int set_up(void **state)
+{
+	static struct fixture fixture;
+	int fd;
+
+	fixture = (struct fixture){.path = "/tmp/culvert-test-XXXXXX"};
+	fd = mkstemp(fixture.path);
+	assert_true(fd >= 0);
+	close(fd);
+	*state = &fixture;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+
+	config_free(fixture->config);
+	(void)unlink(fixture->path);
+	return 0;
+}
+
+static void load(struct fixture *fixture, const char *text)
+{
+	FILE *file = fopen(fixture->path, "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	fixture->config = config_load(fixture->path, &fixture->err);
+}
+
+static const struct config *load_good(struct fixture *fixture, const char *text)
+{
+	load(fixture, text);
+	if (!fixture->config)
+		fail_msg("%s", fixture->err.message);
+	return fixture->config;
+}
+
+/* @line  0: the error is of the whole file */
+static void assert_refused(
+	struct fixture *fixture, const char *text, unsigned line, const char *key, const char *says)
+{
+	char place[100];
+	const char *message = fixture->err.message;
+
+	load(fixture, text);
+	assert_null(fixture->config);
+	if (line > 0)
+		snprintf(place, sizeof(place), "%s:%u: ", fixture->path, line);
+	else
+		snprintf(place, sizeof(place), "%s: ", fixture->path);
+	assert_int_equal(fixture->err.code, ERROR_USAGE);
+	if (strncmp(message, place, strlen(place)) != 0 || !strstr(message, key) ||
+		!strstr(message, says))
+		fail_msg("%s", message);
+}
+
+static void a_whole_file_is_read(void **state)
+{
+	const struct config *config = load_good(*state,
+		"# a comment\n[host]\nname = hosta\nlisten = 10.0.0.1, [::1]:17000\n"
+		"ca = /a/ca.pem\ncertificate = /a/c.pem\nkey = /a/k.pem\n"
+		"qmp_directory = /q\nruntime_directory = /r\n"
+		"[peer hostb]\naddress = 10.0.0.2 10.0.1.2:17000\nidentity = hostb.example\n"
+		"services = migrate\n");
+	const struct config_peer *peer = config_find_peer(config, "hostb");
+
+	assert_string_equal(config->name, "hosta");
+	assert_int_equal(config->listen.count, 2);
+	assert_string_equal(config->listen.list[0].port, CONFIG_DEFAULT_PORT);
+	assert_string_equal(config->listen.list[1].host, "::1");
+	assert_string_equal(config->listen.list[1].port, "17000");
+	assert_string_equal(config->ca, "/a/ca.pem");
+	assert_string_equal(config->certificate, "/a/c.pem");
+	assert_string_equal(config->key, "/a/k.pem");
+	assert_string_equal(config->qmp_directory, "/q");
+	assert_string_equal(config->runtime_directory, "/r");
+	assert_int_equal(config->peer_count, 1);
+	assert_non_null(peer);
+	assert_int_equal(peer->addresses.count, 2);
+	assert_string_equal(peer->identity, "hostb.example");
+	assert_true(peer->may_migrate);
+}
+
+static void what_is_not_said_has_defaults(void **state)
+{
+	const struct config *config = load_good(*state, "[host]\nname = hosta\n");
+
+	assert_int_equal(config->listen.count, 1);
+	assert_string_equal(config->listen.list[0].host, "0.0.0.0");
+	assert_string_equal(config->listen.list[0].port, CONFIG_DEFAULT_PORT);
+	assert_string_equal(config->ca, "/etc/culvert/ca.pem");
+	assert_string_equal(config->certificate, "/etc/culvert/host.pem");
+	assert_string_equal(config->key, "/etc/culvert/host.key");
+	assert_string_equal(config->qmp_directory, "/run/culvert/qmp");
+	assert_string_equal(config->runtime_directory, "/run/culvert");
+}
+
+static void a_peer_without_services_may_do_nothing(void **state)
+{
+	const struct config *config = load_good(*state, "[host]\nname = hosta\n" PEER_B);
+
+	assert_false(config_find_peer(config, "hostb")->may_migrate);
+}
+
+static void empty_services_permit_nothing(void **state)
+{
+	const struct config *config =
+		load_good(*state, "[host]\nname = hosta\n" PEER_B "services =\n");
+
+	assert_false(config_find_peer(config, "hostb")->may_migrate);
+}
+
+static void an_address_repeated_adds_another(void **state)
+{
+	const struct config *config =
+		load_good(*state, "[host]\nname = hosta\n" PEER_B "address = 10.0.1.2\n");
+
+	assert_int_equal(config_find_peer(config, "hostb")->addresses.count, 2);
+}
+
+static void a_peer_that_is_not_there_is_not_found(void **state)
+{
+	const struct config *config = load_good(*state, "[host]\nname = hosta\n" PEER_B);
+
+	assert_null(config_find_peer(config, "hostc"));
+}
+
+static void a_group_of_this_host_is_found(void **state)
+{
+	const struct group *group = getgrgid(getgid());
+	char text[200];
+	const struct config *config;
+
+	assert_non_null(group);
+	snprintf(text, sizeof(text), "[host]\nname = hosta\ncontrol_group = %s\n", group->gr_name);
+	config = load_good(*state, text);
+	assert_int_equal(config->control_group, getgid());
+}
+
+static void a_missing_file_is_named(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_null(config_load("/nonexistent/culvert.conf", &fixture->err));
+	assert_int_equal(fixture->err.code, ERROR_LOCAL);
+	assert_non_null(strstr(fixture->err.message, "/nonexistent/culvert.conf"));
+	assert_non_null(strstr(fixture->err.message, "No such file"));
+}
+
+static void a_directory_is_not_a_configuration(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_null(config_load("/tmp", &fixture->err));
+	assert_int_equal(fixture->err.code, ERROR_LOCAL);
+	assert_non_null(strstr(fixture->err.message, "/tmp"));
+	assert_non_null(strstr(fixture->err.message, "Is a directory"));
+}
+
+static void an_empty_file_lacks_the_name(void **state)
+{
+	assert_refused(*state, "", 0, "[host]", "lacks 'name'");
+}
+
+static void an_unknown_key_of_the_host_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\nlisten_on = 1.2.3.4\n", 3, "listen_on",
+		"not a key of [host]");
+}
+
+static void an_unknown_key_of_a_peer_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n" PEER_B "port = 1\n", 6, "port",
+		"not a key of a [peer]");
+}
+
+static void an_unknown_section_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n[hosts]\nname = x\n", 3, "[hosts]",
+		"only [host] and [peer NAME]");
+}
+
+static void an_unknown_section_without_keys_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n[hosts]\n", 3, "[hosts]",
+		"only [host] and [peer NAME]");
+}
+
+static void a_key_before_any_section_is_refused(void **state)
+{
+	assert_refused(*state, "name = hosta\n", 1, "name", "[host]");
+}
+
+static void a_line_that_is_nothing_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\nlisten\n", 3, "", "neither a [section]");
+}
+
+static void a_section_that_is_not_closed_is_refused(void **state)
+{
+	assert_refused(*state, "[host\nname = hosta\n", 1, "", "neither a [section]");
+}
+
+static void the_first_of_two_errors_is_told(void **state)
+{
+	assert_refused(*state, "[host]\nnonsense\nname = -\n", 2, "", "neither a [section]");
+}
+
+static void a_line_too_long_is_refused(void **state)
+{
+	char text[1000] = "[host]\nname = hosta\nca = /";
+	size_t length = strlen(text);
+
+	memset(text + length, 'x', sizeof(text) - 1 - length);
+	assert_refused(*state, text, 3, "", "longer than");
+}
+
+static void a_name_given_twice_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\nname = hostb\n", 3, "name", "given twice");
+}
+
+static void a_path_given_twice_is_refused(void **state)
+{
+	assert_refused(
+		*state, "[host]\nname = hosta\nkey = /a\nkey = /b\n", 4, "key", "given twice");
+}
+
+static void a_name_that_is_none_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = host a\n", 2, "name", "'host a' is not a name");
+}
+
+static void a_relative_path_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\nca = ca.pem\n", 3, "ca", "absolute path");
+}
+
+static void a_path_without_a_value_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\nca =\n", 3, "ca", "absolute path");
+}
+
+static void a_bad_address_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\nlisten = 1.2.3.4:99999\n", 3, "listen",
+		"'1.2.3.4:99999' is not an address");
+}
+
+static void a_bad_address_of_a_peer_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n[peer hostb]\naddress = [::1\n", 4, "address",
+		"'[::1' is not an address");
+}
+
+static void too_many_addresses_are_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\nlisten = a b c d e f g h i\n", 3, "listen",
+		"more than 8 addresses");
+}
+
+static void an_unknown_group_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\ncontrol_group = no-such-group\n", 3,
+		"control_group", "groupadd");
+}
+
+static void an_unknown_service_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n" PEER_B "services = migrate, everything\n",
+		6, "services", "no service 'everything': there is: migrate");
+}
+
+static void a_peer_without_an_address_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n[peer hostb]\nidentity = hostb\n", 3,
+		"[peer hostb]", "lacks 'address'");
+}
+
+static void a_peer_without_an_identity_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n[peer hostb]\naddress = 10.0.0.2\n", 3,
+		"[peer hostb]", "lacks 'identity'");
+}
+
+static void a_peer_without_any_key_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n[peer hostb]\n", 3, "[peer hostb]",
+		"lacks 'address'");
+}
+
+static void an_identity_of_two_peers_is_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\n" PEER_B
+		"[peer hostc]\naddress = 10.0.0.3\nidentity = HOSTB.example\n",
+		6, "[peer hostc]", "identity of [peer hostb]");
+}
+
+static void an_identity_given_twice_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n" PEER_B "identity = other\n", 6, "identity",
+		"given twice");
+}
+
+static void a_peer_whose_name_is_none_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n[peer ../etc]\naddress = 10.0.0.2\n", 3,
+		"../etc", "not a name");
+}
+
+/* The reader of the file would cut such a name, and two hosts could become one. */
+static void a_peer_whose_name_would_be_cut_is_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\n"
+		"[peer a-name-of-a-host-that-is-not-cut-but-refused-as-too-long]\n"
+		"address = 10.0.0.2\n",
+		3, "[peer a-name-of", "too long");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_whole_file_is_read),
+		TEST(what_is_not_said_has_defaults),
+		TEST(a_peer_without_services_may_do_nothing),
+		TEST(empty_services_permit_nothing),
+		TEST(an_address_repeated_adds_another),
+		TEST(a_peer_that_is_not_there_is_not_found),
+		TEST(a_group_of_this_host_is_found),
+		TEST(a_missing_file_is_named),
+		TEST(a_directory_is_not_a_configuration),
+		TEST(an_empty_file_lacks_the_name),
+		TEST(an_unknown_key_of_the_host_is_refused),
+		TEST(an_unknown_key_of_a_peer_is_refused),
+		TEST(an_unknown_section_is_refused),
+		TEST(an_unknown_section_without_keys_is_refused),
+		TEST(a_key_before_any_section_is_refused),
+		TEST(a_line_that_is_nothing_is_refused),
+		TEST(a_section_that_is_not_closed_is_refused),
+		TEST(the_first_of_two_errors_is_told),
+		TEST(a_line_too_long_is_refused),
+		TEST(a_name_given_twice_is_refused),
+		TEST(a_path_given_twice_is_refused),
+		TEST(a_name_that_is_none_is_refused),
+		TEST(a_relative_path_is_refused),
+		TEST(a_path_without_a_value_is_refused),
+		TEST(a_bad_address_is_refused),
+		TEST(a_bad_address_of_a_peer_is_refused),
+		TEST(too_many_addresses_are_refused),
+		TEST(an_unknown_group_is_refused),
+		TEST(an_unknown_service_is_refused),
+		TEST(a_peer_without_an_address_is_refused),
+		TEST(a_peer_without_an_identity_is_refused),
+		TEST(a_peer_without_any_key_is_refused),
+		TEST(an_identity_of_two_peers_is_refused),
+		TEST(an_identity_given_twice_is_refused),
+		TEST(a_peer_whose_name_is_none_is_refused),
+		TEST(a_peer_whose_name_would_be_cut_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
