@@ -52,7 +52,8 @@ static void second_began(struct clocks *clocks)
 {
 	int64_t of_day =
 		clocks->rtc_second + 60 * rtc_read(RTC_MINUTES) + 3600 * rtc_read(RTC_HOURS);
-	int64_t ahead_us = of_day * 1000000 - (int64_t)clocks->last_us;
+	/* Our own clock second: a stall in between makes it look smaller, as one before does. */
+	int64_t ahead_us = of_day * 1000000 - (int64_t)monotonic_us();
 	int64_t stopped_us;
 
 	if (!clocks->rtc_based) {

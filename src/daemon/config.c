@@ -231,15 +231,13 @@ static int take_line(void *user, const char *section, const char *key, const cha
 		result = peer ? 0 : -1;
 	}
 	if (!known)
-		result = error_set(
-			err, ERROR_USAGE, "'[%s]': there are only [host] and [peer NAME]", section);
-	else if (result == 0) {
+		result = error_set(err, ERROR_USAGE,
+			"in '[%s]': there are only [host] and [peer NAME]", section);
+	else if (result == 0)
 		result = peer ? set_peer_key(peer, key, value, err)
 			      : set_host_key(reading->config, key, value, err);
-		if (result < 0)
-			error_prefix(err, "%s", key);
-	}
 	if (result < 0) {
+		error_prefix(err, "%s", key);
 		error_prefix(err, "%s:%u", reading->path, reading->line);
 		reading->failed = true;
 	}

@@ -103,13 +103,21 @@ static int listen_for_peers(struct server *server, struct error *err)
 	return 0;
 }
 
+static int make_directory(const char *path, struct error *err)
+{
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return error_errno(err, "cannot make %s", path);
+	return 0;
+}
+
 static int listen_for_clients(struct server *server, struct error *err)
 {
 	const struct config *config = server->daemon.config;
 	int fd;
 
-	if (mkdir(config->runtime_directory, 0755) < 0 && errno != EEXIST)
-		return error_errno(err, "cannot make %s", config->runtime_directory);
+	if (make_directory(config->runtime_directory, err) < 0 ||
+		make_directory(config->qmp_directory, err) < 0)
+		return -1;
 	snprintf(server->control_path, sizeof(server->control_path), "%s/control.sock",
 		config->runtime_directory);
 	fd = socket_listen_unix(server->control_path, 0660, config->control_group, err);

@@ -16,7 +16,7 @@
 #include "base/parse.h"
 
 /** Bytes not yet sent beyond which a link does not ask for more (TCP_NOTSENT_LOWAT) */
-#define SOCKET_UNSENT_BYTES 32768
+#define SOCKET_UNSENT_BYTES 16384
 
 /** @returns addresses to be freed by freeaddrinfo(), or NULL; blocks for a name server */
 struct addrinfo *socket_resolve(const struct host_port *where, bool passive, struct error *err);

@@ -32,6 +32,16 @@ static struct chunk *open_chunk(struct replay *replay, size_t needed)
 	return chunk_queue_grow(&replay->chunks, replay->pool);
 }
 
+bool replay_has_space(const struct replay *replay)
+{
+	const struct chunk *last = replay->chunks.last;
+
+	if (replay->eof_taken)
+		return false;
+	return replay->chunks.count < replay->chunk_count_largest ||
+		CHUNK_BYTES - last->end >= FRAME_HEADER_BYTES + SMALLEST_SPACE_BYTES;
+}
+
 void *replay_space(struct replay *replay, size_t *length)
 {
 	struct chunk *chunk;

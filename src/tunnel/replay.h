@@ -39,6 +39,9 @@ void replay_fini(struct replay *replay);
  */
 void *replay_space(struct replay *replay, size_t *length);
 
+/** Whether replay_space() would give any, memory permitting */
+bool replay_has_space(const struct replay *replay);
+
 /** @length bytes (1 to what replay_space() said) were written there */
 void replay_take(struct replay *replay, size_t length);
 

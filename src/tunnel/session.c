@@ -28,11 +28,17 @@ void session_fini(struct session *session)
 	delivery_fini(&session->to_local);
 }
 
+static bool being_sent(const struct session *session, enum frame_type type)
+{
+	return session->control_length > 0 && session->control[0] == type;
+}
+
 static void notice_finish(struct session *session)
 {
 	if (session->state == SESSION_OPEN && replay_finished(&session->to_peer) &&
-		session->to_local.eof_delivered && session->control_length == 0 &&
-		session->delivered_told == session->to_local.delivered)
+		session->to_local.eof_delivered &&
+		session->delivered_told == session->to_local.delivered &&
+		!being_sent(session, FRAME_ACK))
 		session->state = SESSION_FINISHED;
 }
 
@@ -151,20 +157,17 @@ void session_sent(struct session *session)
 		replay_sent(&session->to_peer);
 		return;
 	}
-	session->control_length = 0;
-	/* An ACK that was waiting when the reset was asked for goes first. */
-	if (session->state == SESSION_RESETTING && session->control[0] == FRAME_RESET)
+	/* A frame that was being sent when the reset was asked for goes before it. */
+	if (being_sent(session, FRAME_RESET))
 		session->state = SESSION_RESET;
+	session->control_length = 0;
 	notice_finish(session);
 }
 
 bool session_wants_local(const struct session *session)
 {
-	const struct replay *to_peer = &session->to_peer;
-
-	return session->state == SESSION_OPEN && !to_peer->eof_taken &&
-		to_peer->taken < session->peer_limit &&
-		to_peer->chunks.count < to_peer->chunk_count_largest;
+	return session->state == SESSION_OPEN && session->to_peer.taken < session->peer_limit &&
+		replay_has_space(&session->to_peer);
 }
 
 void *session_space(struct session *session, size_t *length)

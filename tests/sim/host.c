@@ -411,19 +411,23 @@ void host_check(const struct host *host, const struct host *peer)
 		fail(host->now_ms, "host %zu: a delivery is not acknowledged", host->number);
 }
 
+static void hasten(uint64_t *next_ms, uint64_t event_ms, uint64_t now_ms)
+{
+	if (event_ms > now_ms && event_ms < *next_ms)
+		*next_ms = event_ms;
+}
+
 uint64_t host_next_ms(const struct host *host)
 {
-	uint64_t next = pipe_next_ms(&host->link->pipes[1 - host->number]);
+	uint64_t next_ms = UINT64_MAX;
 
+	hasten(&next_ms, pipe_next_ms(&host->link->pipes[1 - host->number]), host->now_ms);
 	if (host->phase != HOST_CARRYING)
-		return next;
-	if (session_next_ms(&host->session) < next)
-		next = session_next_ms(&host->session);
-	if (host->program.blocked_ms > host->now_ms && host->program.blocked_ms < next)
-		next = host->program.blocked_ms;
-	if (host->program.quiet_ms > host->now_ms && host->program.quiet_ms < next)
-		next = host->program.quiet_ms;
-	return next;
+		return next_ms;
+	hasten(&next_ms, session_next_ms(&host->session), host->now_ms);
+	hasten(&next_ms, host->program.blocked_ms, host->now_ms);
+	hasten(&next_ms, host->program.quiet_ms, host->now_ms);
+	return next_ms;
 }
 
 void host_reset(struct host *host)

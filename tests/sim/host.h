@@ -63,7 +63,7 @@ void host_pass(struct host *host, uint64_t now_ms);
 /** What must hold between the two at every moment */
 void host_check(const struct host *host, const struct host *peer);
 
-/** When there is something to do again, if nothing arrives */
+/** The next moment at which something comes about by itself; UINT64_MAX: there is none */
 uint64_t host_next_ms(const struct host *host);
 
 void host_reset(struct host *host);

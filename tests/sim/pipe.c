@@ -28,14 +28,12 @@ size_t pipe_put(struct pipe *pipe, const unsigned char *bytes, size_t length, ui
 	size_t before_wrap = PIPE_BYTES - at < part ? PIPE_BYTES - at : part;
 	struct segment *segment;
 
-	if (part == 0 || pipe->closed)
+	if (part == 0 || pipe->closed || pipe->segment_count == PIPE_SEGMENTS_MOST)
 		return 0;
 	memcpy(pipe->bytes + at, bytes, before_wrap);
 	memcpy(pipe->bytes, bytes + before_wrap, part - before_wrap);
 	pipe->put += part;
-	if (pipe->segment_count < PIPE_SEGMENTS_MOST)
-		pipe->segment_count++;
-	segment = segment_at(pipe, pipe->segment_count - 1);
+	segment = segment_at(pipe, pipe->segment_count++);
 	segment->end = pipe->put;
 	segment->arrives_ms = arrives_ms;
 	return part;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define PIPE_BYTES         131072 /* on their way at most */
-#define PIPE_SEGMENTS_MOST 64
+#define PIPE_SEGMENTS_MOST 1024
 
 struct segment {
 	uint64_t end; /* position in the pipe's stream after its last byte */

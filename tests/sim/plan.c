@@ -11,24 +11,19 @@ static uint64_t smaller(uint64_t one, uint64_t other)
 	return one < other ? one : other;
 }
 
-static void draw_settings(
-	struct session_settings *settings, uint64_t delay_ms, struct random *random)
+static void draw_settings(struct session_settings *settings, struct random *random)
 {
 	settings->replay_bytes = (size_t)random_from(random, 0, 6 * CHUNK_BYTES);
-	settings->window_bytes = random_size(random, 5 * CHUNK_BYTES);
-	settings->heartbeat_ms = random_from(random, 500, 3000);
-	/* Of a link that does not fail, no PING is too late. */
-	settings->silence_ms = 3 * settings->heartbeat_ms + 4 * delay_ms + 1000;
+	settings->window_bytes = random_amount(random, 5 * CHUNK_BYTES);
 }
 
-static void draw_host(
-	struct host_plan *host, uint64_t delay_ms, size_t pipe_bytes, struct random *random)
+static void draw_host(struct host_plan *host, size_t pipe_bytes, struct random *random)
 {
-	draw_settings(&host->settings, delay_ms, random);
-	host->burst_most_bytes = random_size(random, 1 << 17);
-	host->delivery_most_bytes = random_size(random, 1 << 18);
-	host->fragment_most_bytes = random_size(random, 1 << 17);
-	host->flush_most_bytes = random_size(random, 1 << 17);
+	draw_settings(&host->settings, random);
+	host->burst_most_bytes = random_amount(random, 1 << 17);
+	host->delivery_most_bytes = random_amount(random, 1 << 18);
+	host->fragment_most_bytes = random_amount(random, 1 << 17);
+	host->flush_most_bytes = random_amount(random, 1 << 17);
 	host->block_in = random_from(random, 2, 400);
 	host->block_most_ms = random_size(random, 8000);
 	host->quiet_in = random_from(random, 2, 400);
@@ -53,7 +48,34 @@ static void draw_totals(struct plan *plan, struct random *random)
 			smaller(sender->write_bytes, 600 * receiver->delivery_most_bytes);
 		sender->write_bytes =
 			smaller(sender->write_bytes, 100 * receiver->settings.window_bytes);
-		sender->write_bytes = random_size(random, sender->write_bytes) - 1;
+		sender->write_bytes = random_amount(random, sender->write_bytes) - 1;
+	}
+}
+
+/* How long a PING takes at most behind all that may be queued, in a step of a millisecond each */
+static uint64_t slowest_ms(const struct plan *plan, size_t sender)
+{
+	uint64_t step_bytes = smaller(
+		plan->hosts[sender].flush_most_bytes, plan->hosts[1 - sender].fragment_most_bytes);
+	uint64_t turn_ms = plan->delay_ms + plan->jitter_most_ms + 1;
+	uint64_t queued_bytes = plan->hosts[sender].seal_bytes + plan->pipe_bytes[sender];
+
+	return 20 * queued_bytes / step_bytes + turn_ms +
+		2 * turn_ms * queued_bytes /
+		smaller(plan->pipe_bytes[sender], step_bytes * turn_ms);
+}
+
+/* A link that does not fail is never silent for so long. */
+static void draw_silence(struct plan *plan, struct random *random)
+{
+	uint64_t round_ms = slowest_ms(plan, 0) + slowest_ms(plan, 1);
+
+	for (size_t i = 0; i < 2; i++) {
+		struct session_settings *settings = &plan->hosts[i].settings;
+
+		settings->silence_ms = 2 * round_ms + 1000;
+		settings->heartbeat_ms =
+			random_from(random, settings->silence_ms / 20, settings->silence_ms / 4);
 	}
 }
 
@@ -63,7 +85,7 @@ static void draw_fault(struct plan *plan, struct fault *fault, struct random *ra
 
 	fault->kind = (enum fault_kind)random_from(random, FAULT_CUT, FAULT_RESET);
 	fault->host = (size_t)random_from(random, 0, 1);
-	fault->at = random_size(random, plan->hosts[fault->host].write_bytes * 5 / 4 + 200) - 1;
+	fault->at = random_amount(random, plan->hosts[fault->host].write_bytes * 5 / 4 + 200) - 1;
 	fault->done = false;
 	fault->length = fault->kind == FAULT_STALL ? random_from(random, 1, 2 * silence_ms)
 						   : random_size(random, PIPE_BYTES) - 1;
@@ -77,11 +99,13 @@ void plan_draw(struct plan *plan, struct random *random)
 		/* A slow link carries some frames within the time that silence may last. */
 		plan->pipe_bytes[i] = (size_t)(random_size(random, PIPE_BYTES / 2) +
 			8 * (plan->delay_ms + plan->jitter_most_ms));
-		draw_host(&plan->hosts[i], plan->delay_ms, plan->pipe_bytes[i], random);
+		draw_host(&plan->hosts[i], plan->pipe_bytes[i], random);
 	}
 	draw_totals(plan, random);
+	draw_silence(plan, random);
 	plan->refused = random_once_in(random, 50);
-	plan->fault_count = (size_t)random_from(random, 0, FAULTS_MOST);
+	plan->fault_count =
+		random_once_in(random, 3) ? 0 : (size_t)random_from(random, 1, FAULTS_MOST);
 	for (size_t i = 0; i < plan->fault_count; i++)
 		draw_fault(plan, &plan->faults[i], random);
 }

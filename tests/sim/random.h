@@ -41,4 +41,11 @@ static inline uint64_t random_size(struct random *random, uint64_t highest)
 	return random_from(random, 1, bound < highest ? bound : highest);
 }
 
+/** From 1 to @highest, large numbers as often as small ones */
+static inline uint64_t random_amount(struct random *random, uint64_t highest)
+{
+	return random_once_in(random, 2) ? random_from(random, 1, highest)
+					 : random_size(random, highest);
+}
+
 #endif

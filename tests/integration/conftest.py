@@ -1,0 +1,71 @@
+"""Fixtures: two hosts, a daemon on each, and guests on them. On failure, the logs of both hosts."""
+
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from lab.certificates import Authority  # noqa: E402
+from lab.daemon import daemon_pair  # noqa: E402
+from lab.guest import build_kernel  # noqa: E402
+from lab.hosts import Hosts  # noqa: E402
+from lab.machine import Machine  # noqa: E402
+
+LOG_LINES = 60
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "sanitized: also run with sanitized binaries")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    hosts = item.funcargs.get("hosts") if hasattr(item, "funcargs") else None
+    if report.failed and hosts:
+        for host in hosts:
+            for log in sorted(host.log_directory.iterdir()):
+                lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+                report.sections.append((f"{host.name}: {log.name}", "\n".join(lines)))
+
+
+@pytest.fixture(scope="session")
+def kernel():
+    return build_kernel()
+
+
+@pytest.fixture
+def hosts():
+    with Hosts() as pair:
+        yield pair
+
+
+@pytest.fixture
+def authority(hosts):
+    return Authority(hosts.directory / "certificates")
+
+
+@pytest.fixture
+def daemons(hosts, authority):
+    """culvertd on both hosts, each knowing and trusting the other. Afterwards they must stop
+    cleanly: a sanitizer's report fails the test."""
+    pair = daemon_pair(hosts, authority)
+    for daemon in pair:
+        daemon.start()
+    yield pair
+    for daemon in pair:
+        if daemon.exit_code is None:
+            daemon.stop()
+        assert "Sanitizer" not in daemon.log_text()
+
+
+@pytest.fixture
+def guest(hosts, kernel):
+    """guest(name="vm", host=hosts.a, **options of Machine): a QEMU, running its guest or waiting"""
+
+    def start(name="vm", host=None, **options):
+        return Machine(host or hosts.a, name, kernel, **options)
+
+    return start

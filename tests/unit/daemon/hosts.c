@@ -1,0 +1,198 @@
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/arrival.h"
+#include "daemon/conversation.h"
+#include "hosts.h"
+#include "io/socket.h"
+
+/* main.c's */
+struct worker *daemon_worker(struct daemon *daemon)
+{
+	return daemon->workers[atomic_fetch_add(&daemon->next_worker, 1) % daemon->worker_count];
+}
+
+static void set_deadline(int fd)
+{
+	struct timeval deadline = {.tv_sec = HOSTS_DEADLINE_MS / 1000};
+
+	assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof(deadline));
+}
+
+static void *accept_all(void *argument)
+{
+	struct hosts *hosts = argument;
+	struct pollfd watched[2] = {{.fd = hosts->listener, .events = POLLIN},
+		{.fd = hosts->stop[0], .events = POLLIN}};
+
+	while (poll(watched, 2, -1) >= 0 && watched[1].revents == 0) {
+		int fd = socket_accept(hosts->listener);
+		int before;
+
+		if (fd < 0)
+			continue;
+		before = atomic_exchange(&hosts->accepted_fd, dup(fd));
+		if (before >= 0)
+			close(before);
+		arrival_serve(&hosts->b.daemon, fd);
+	}
+	return NULL;
+}
+
+static void listen_somewhere(struct hosts *hosts)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct addrinfo where = {.ai_family = AF_INET,
+		.ai_addr = (struct sockaddr *)&address,
+		.ai_addrlen = sizeof(address)};
+	socklen_t length = sizeof(address);
+	struct error err;
+
+	hosts->listener = socket_listen(&where, &err);
+	assert_true(hosts->listener >= 0);
+	assert_int_equal(getsockname(hosts->listener, where.ai_addr, &length), 0);
+	snprintf(hosts->port, sizeof(hosts->port), "%u", ntohs(address.sin_port));
+}
+
+static void fill_in_peer(struct config_peer *peer, const char *name, const char *port)
+{
+	*peer = (struct config_peer){.addresses.count = 1, .may_migrate = true};
+	snprintf(peer->name, sizeof(peer->name), "%s", name);
+	snprintf(peer->identity, sizeof(peer->identity), "%s.example", name);
+	strcpy(peer->addresses.list[0].host, "127.0.0.1");
+	strcpy(peer->addresses.list[0].port, port);
+}
+
+static void host_start(
+	struct hosts *hosts, struct host *host, const char *name, const char *name_of_other)
+{
+	struct daemon *daemon = &host->daemon;
+	char identity[64];
+	struct error err;
+
+	snprintf(identity, sizeof(identity), "%s.example", name);
+	authority_issue(&hosts->authority, name, &(struct certificate_plan){.dns = identity},
+		&host->credential);
+	strcpy(host->config.name, name);
+	fill_in_peer(&host->peers[0], name_of_other, hosts->port);
+	fill_in_peer(&host->peers[1], "hostc", hosts->port);
+	host->config.peers = host->peers;
+	host->config.peer_count = 2;
+	host->config.qmp_directory = hosts->directory;
+	daemon->config = &host->config;
+	daemon->tls = tls_context_new(hosts->authority.file, host->credential.certificate_file,
+		host->credential.key_file, &err);
+	assert_non_null(daemon->tls);
+	daemon->migrations = migrations_new();
+	daemon->offers = offers_new();
+	daemon->workers[0] = worker_new(&err);
+	assert_non_null(daemon->workers[0]);
+	daemon->worker_count = 1;
+}
+
+void hosts_start(struct hosts *hosts)
+{
+	memset(hosts, 0, sizeof(*hosts));
+	atomic_init(&hosts->accepted_fd, -1);
+	certificates_make_directory(hosts->directory);
+	authority_init(&hosts->authority, hosts->directory, "ca");
+	listen_somewhere(hosts);
+	host_start(hosts, &hosts->a, "hosta", "hostb");
+	host_start(hosts, &hosts->b, "hostb", "hosta");
+	assert_int_equal(pipe2(hosts->stop, O_CLOEXEC), 0);
+	assert_int_equal(pthread_create(&hosts->thread, NULL, accept_all, hosts), 0);
+}
+
+void host_stop_worker(struct host *host)
+{
+	if (host->daemon.worker_count > 0)
+		worker_stop(host->daemon.workers[0]);
+	host->daemon.worker_count = 0;
+}
+
+static void host_free(struct host *host)
+{
+	host_stop_worker(host);
+	offers_free(host->daemon.offers);
+	migrations_free(host->daemon.migrations);
+	tls_context_free(host->daemon.tls);
+	credential_fini(&host->credential);
+}
+
+void hosts_stop(struct hosts *hosts)
+{
+	int accepted;
+
+	close(hosts->stop[1]); /* wakes the thread */
+	pthread_join(hosts->thread, NULL);
+	close(hosts->stop[0]);
+	close(hosts->listener);
+	atomic_store(&hosts->a.daemon.ending, true);
+	atomic_store(&hosts->b.daemon.ending, true);
+	assert_true(conversations_wait(HOSTS_DEADLINE_MS));
+	host_free(&hosts->a);
+	host_free(&hosts->b);
+	accepted = atomic_load(&hosts->accepted_fd);
+	if (accepted >= 0)
+		close(accepted);
+	authority_fini(&hosts->authority);
+	certificates_remove_directory(hosts->directory);
+}
+
+void hosts_cut(struct hosts *hosts)
+{
+	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+
+	assert_int_equal(connect(atomic_load(&hosts->accepted_fd), &nowhere, sizeof(nowhere)), 0);
+}
+
+int hosts_connect(struct hosts *hosts)
+{
+	struct sockaddr_in address;
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(getsockname(hosts->listener, (struct sockaddr *)&address, &length), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, length), 0);
+	set_deadline(fd);
+	return fd;
+}
+
+void hosts_local_pair(int *for_channel, int *for_program)
+{
+	struct error err;
+	int pair[2];
+
+	assert_int_equal(socket_pair(pair, &err), 0);
+	set_deadline(pair[1]);
+	*for_channel = pair[0];
+	*for_program = pair[1];
+}
+
+int hosts_offer(struct hosts *hosts, char *token)
+{
+	struct error err;
+	int for_channel;
+	int for_program;
+
+	hosts_local_pair(&for_channel, &for_program);
+	assert_int_equal(offers_put(hosts->b.daemon.offers, "hosta", for_channel, token, &err), 0);
+	return for_program;
+}

@@ -1,0 +1,52 @@
+/* Two daemons in one process: each with a worker, a certificate and the other as its peer; and the
+ * second one accepting connections on 127.0.0.1. Any failure fails the test that asked. */
+#ifndef CULVERT_TEST_HOSTS_H
+#define CULVERT_TEST_HOSTS_H
+
+#include <pthread.h>
+
+#include "certificates.h"
+#include "daemon/daemon.h"
+
+#define HOSTS_DEADLINE_MS 20000
+
+struct host {
+	struct daemon daemon;
+	struct config config;
+	struct config_peer peers[2]; /* the other host; and one that does not exist */
+	struct credential credential;
+};
+
+struct hosts {
+	char directory[64];
+	struct authority authority;
+	struct host a; /* opens; its certificate names "hosta.example" */
+	struct host b; /* accepts; "hostb.example" */
+	char port[6];
+	int listener;
+	int stop[2];
+	pthread_t thread;
+	/* Written by the accepting thread when it has accepted one; -1: none */
+	_Atomic int accepted_fd; /* a duplicate of the newest connection */
+};
+
+void hosts_start(struct hosts *hosts);
+void hosts_stop(struct hosts *hosts);
+
+/** Stop @host's worker now; hosts_stop() leaves it alone then */
+void host_stop_worker(struct host *host);
+
+/** Reset the newest connection (RST), as a router in between might */
+void hosts_cut(struct hosts *hosts);
+
+/** A TCP connection to the second host that says nothing; blocking, with a deadline */
+int hosts_connect(struct hosts *hosts);
+
+/** Both ends of a local socket: one for a channel, and one for the local program, which blocks but
+ * not for longer than the deadline */
+void hosts_local_pair(int *for_channel, int *for_program);
+
+/** A local program of the second host that waits for a channel with @token */
+int hosts_offer(struct hosts *hosts, char *token);
+
+#endif

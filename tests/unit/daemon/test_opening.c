@@ -1,0 +1,386 @@
+/* An opener and an acceptor: opening.c, link.c and arrival.c against each other. */
+
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/contact.h"
+#include "daemon/opening.h"
+#include "hosts.h"
+
+/* As in link.c: connections of one worker that carry no channel */
+enum { LINK_COUNT_LARGEST = 256 };
+
+static struct hosts hosts;
+static struct error err;
+static char token[OFFER_TOKEN_CHARACTERS + 1];
+static char address[400];
+
+static int set_up(void **state)
+{
+	(void)state;
+	hosts_start(&hosts);
+	err = (struct error){0};
+	memset(token, '0', OFFER_TOKEN_CHARACTERS);
+	token[OFFER_TOKEN_CHARACTERS] = '\0';
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	hosts_stop(&hosts);
+	return 0;
+}
+
+/* @returns the program's end of a channel to the second host, or -1 */
+static int ask(const char *service, const char *argument)
+{
+	struct channel *channel;
+	int for_channel;
+	int for_program;
+
+	hosts_local_pair(&for_channel, &for_program);
+	channel = opening_run(
+		&hosts.a.daemon, &hosts.a.peers[0], service, argument, for_channel, address, &err);
+	if (channel) {
+		channel_put(channel);
+		return for_program;
+	}
+	close(for_program);
+	return -1;
+}
+
+static void assert_refused(enum error_code code, const char *says)
+{
+	if (err.code != code || !strstr(err.message, says))
+		fail_msg("%s: %s", error_code_name(err.code), err.message);
+}
+
+static void a_permitted_peer_reaches_what_was_offered(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+	int here = ask("migration", token);
+	char text[3] = "";
+
+	(void)state;
+	if (here < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(send(here, "hi", 2, MSG_NOSIGNAL), 2);
+	assert_int_equal(recv(there, text, 2, MSG_WAITALL), 2);
+	assert_string_equal(text, "hi");
+	close(here);
+	close(there);
+}
+
+static void the_opener_learns_where_the_peer_is_and_who(void **state)
+{
+	char expected[100];
+	int there = hosts_offer(&hosts, token);
+
+	(void)state;
+	close(ask("migration", token));
+	snprintf(expected, sizeof(expected), "127.0.0.1:%s (hostb.example)", hosts.port);
+	assert_string_equal(address, expected);
+	close(there);
+}
+
+static void an_identity_that_no_peer_has_is_refused(void **state)
+{
+	(void)state;
+	strcpy(hosts.b.peers[0].identity, "somebody.else");
+	assert_int_equal(ask("control", ""), -1);
+	assert_refused(ERROR_IDENTITY, "no [peer] section there has an identity of this host");
+}
+
+static void a_peer_that_may_not_migrate_is_refused(void **state)
+{
+	(void)state;
+	hosts.b.peers[0].may_migrate = false;
+	assert_int_equal(ask("control", ""), -1);
+	assert_refused(ERROR_IDENTITY, "not permitted: see 'services'");
+}
+
+static void a_peer_that_may_not_migrate_keeps_no_token_either(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+
+	(void)state;
+	hosts.b.peers[0].may_migrate = false;
+	assert_int_equal(ask("migration", token), -1);
+	assert_refused(ERROR_IDENTITY, "not permitted: see 'services'");
+	close(there);
+}
+
+static void an_unknown_service_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(ask("../../etc/passwd", ""), -1);
+	assert_refused(ERROR_PEER, "no such service");
+}
+
+static void a_bad_token_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(ask("migration", token), -1);
+	assert_refused(ERROR_PEER, "no such token");
+}
+
+static void a_token_is_good_once(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+	int here = ask("migration", token);
+
+	(void)state;
+	assert_true(here >= 0);
+	assert_int_equal(ask("migration", token), -1);
+	assert_refused(ERROR_PEER, "no such token");
+	close(here);
+	close(there);
+}
+
+static void a_token_of_another_peer_is_refused(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+
+	(void)state;
+	strcpy(hosts.b.peers[0].name, "hostd");
+	assert_int_equal(ask("migration", token), -1);
+	assert_refused(ERROR_PEER, "no such token");
+	close(there);
+}
+
+static void a_host_that_is_another_than_expected_is_left(void **state)
+{
+	(void)state;
+	strcpy(hosts.a.peers[0].identity, "hostc.example");
+	assert_int_equal(ask("control", ""), -1);
+	assert_refused(ERROR_IDENTITY, "proves to be 'hostb.example', not 'hostc.example'");
+}
+
+static void a_host_that_stops_refuses(void **state)
+{
+	(void)state;
+	atomic_store(&hosts.b.daemon.stopping, true);
+	assert_int_equal(ask("control", ""), -1);
+	assert_refused(ERROR_LINK, "stopping there");
+}
+
+static void a_port_where_nobody_listens_is_named(void **state)
+{
+	(void)state;
+	strcpy(hosts.a.peers[0].addresses.list[0].port, "1");
+	assert_int_equal(ask("control", ""), -1);
+	assert_refused(ERROR_LINK, "hostb at 127.0.0.1 port 1: cannot connect: Connection refused");
+}
+
+static void the_next_address_is_tried_when_one_does_not_answer(void **state)
+{
+	struct config_addresses *addresses = &hosts.a.peers[0].addresses;
+	int here;
+
+	(void)state;
+	addresses->list[1] = addresses->list[0];
+	addresses->count = 2;
+	strcpy(addresses->list[0].port, "1");
+	here = ask("control", "");
+	assert_true(here >= 0);
+	close(here);
+}
+
+static void the_next_address_is_not_tried_after_a_refusal(void **state)
+{
+	struct config_addresses *addresses = &hosts.a.peers[0].addresses;
+
+	(void)state;
+	addresses->list[1] = addresses->list[0];
+	addresses->count = 2;
+	strcpy(addresses->list[1].port, "1");
+	assert_int_equal(ask("migration", token), -1);
+	assert_refused(ERROR_PEER, "no such token");
+}
+
+static void the_local_socket_is_closed_when_nothing_was_opened(void **state)
+{
+	int for_channel;
+	int for_program;
+	char byte;
+
+	(void)state;
+	hosts_local_pair(&for_channel, &for_program);
+	assert_null(opening_run(
+		&hosts.a.daemon, &hosts.a.peers[0], "migration", token, for_channel, NULL, &err));
+	assert_int_equal(recv(for_program, &byte, 1, 0), 0);
+	close(for_program);
+}
+
+static void a_control_channel_answers_a_ping(void **state)
+{
+	struct contact *contact = contact_new(&hosts.a.daemon, &hosts.a.peers[0], &err);
+
+	(void)state;
+	if (!contact)
+		fail_msg("%s", err.message);
+	assert_int_equal(contact_ask(contact, "ping", NULL, NULL, &err), 0);
+	contact_free(contact);
+}
+
+static void a_control_channel_refuses_an_unknown_command(void **state)
+{
+	struct contact *contact = contact_new(&hosts.a.daemon, &hosts.a.peers[0], &err);
+
+	(void)state;
+	assert_non_null(contact);
+	assert_int_equal(contact_ask(contact, "shell", NULL, NULL, &err), -1);
+	assert_refused(ERROR_USAGE, "hostb: unknown command 'shell'");
+	contact_free(contact);
+}
+
+static void steps_out_of_order_are_refused(void **state)
+{
+	static const char *const commands[] = {"attach", "start", "postcopy"};
+	struct contact *contact = contact_new(&hosts.a.daemon, &hosts.a.peers[0], &err);
+
+	(void)state;
+	assert_non_null(contact);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		assert_int_equal(contact_ask(contact, commands[i], NULL, NULL, &err), -1);
+		assert_refused(ERROR_USAGE, commands[i]);
+	}
+	contact_free(contact);
+}
+
+static void a_lost_control_channel_says_whose(void **state)
+{
+	struct contact *contact = contact_new(&hosts.a.daemon, &hosts.a.peers[0], &err);
+	struct contact_news news;
+
+	(void)state;
+	assert_non_null(contact);
+	hosts_cut(&hosts);
+	assert_int_equal(contact_listen(contact, HOSTS_DEADLINE_MS, &news, &err), -1);
+	assert_refused(ERROR_LINK, "lost contact with hostb: connection lost");
+	contact_free(contact);
+}
+
+/* What anyone can do who reaches the port */
+
+static void assert_closed(int fd)
+{
+	char bytes[4096];
+	ssize_t got;
+
+	do
+		got = recv(fd, bytes, sizeof(bytes), 0);
+	while (got > 0);
+	assert_true(got == 0 || errno == ECONNRESET);
+}
+
+static void a_client_of_plain_text_is_closed(void **state)
+{
+	int fd = hosts_connect(&hosts);
+
+	(void)state;
+	assert_true(send(fd, "{\"execute\": \"ping\"}\n", 20, MSG_NOSIGNAL) > 0);
+	shutdown(fd, SHUT_WR);
+	assert_closed(fd);
+	close(fd);
+}
+
+static void a_client_that_leaves_at_once_harms_nobody(void **state)
+{
+	int here;
+
+	(void)state;
+	close(hosts_connect(&hosts));
+	here = ask("control", "");
+	assert_true(here >= 0);
+	close(here);
+}
+
+static void *flood(void *argument)
+{
+	static char garbage[65536];
+	int fd = *(int *)argument;
+
+	while (send(fd, garbage, sizeof(garbage), MSG_NOSIGNAL) > 0)
+		;
+	return NULL;
+}
+
+static void a_client_that_floods_does_not_keep_the_worker(void **state)
+{
+	pthread_t thread;
+	int fd = hosts_connect(&hosts);
+	int here;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, flood, &fd), 0);
+	here = ask("control", "");
+	assert_true(here >= 0);
+	/* It is closed however much it sends. */
+	pthread_join(thread, NULL);
+	close(here);
+	close(fd);
+}
+
+static void connections_that_say_nothing_are_limited(void **state)
+{
+	/* Of the newest connection the fixture keeps a duplicate: it stays open. */
+	int fds[LINK_COUNT_LARGEST + 2];
+	struct pollfd last = {.events = POLLIN};
+
+	(void)state;
+	for (int i = 0; i < LINK_COUNT_LARGEST + 2; i++)
+		fds[i] = hosts_connect(&hosts);
+	assert_closed(fds[LINK_COUNT_LARGEST]);
+	last.fd = fds[LINK_COUNT_LARGEST - 1];
+	assert_int_equal(poll(&last, 1, 0), 0);
+	for (int i = 0; i < LINK_COUNT_LARGEST + 2; i++)
+		close(fds[i]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_permitted_peer_reaches_what_was_offered),
+		TEST(the_opener_learns_where_the_peer_is_and_who),
+		TEST(an_identity_that_no_peer_has_is_refused),
+		TEST(a_peer_that_may_not_migrate_is_refused),
+		TEST(a_peer_that_may_not_migrate_keeps_no_token_either),
+		TEST(an_unknown_service_is_refused),
+		TEST(a_bad_token_is_refused),
+		TEST(a_token_is_good_once),
+		TEST(a_token_of_another_peer_is_refused),
+		TEST(a_host_that_is_another_than_expected_is_left),
+		TEST(a_host_that_stops_refuses),
+		TEST(a_port_where_nobody_listens_is_named),
+		TEST(the_next_address_is_tried_when_one_does_not_answer),
+		TEST(the_next_address_is_not_tried_after_a_refusal),
+		TEST(the_local_socket_is_closed_when_nothing_was_opened),
+		TEST(a_control_channel_answers_a_ping),
+		TEST(a_control_channel_refuses_an_unknown_command),
+		TEST(steps_out_of_order_are_refused),
+		TEST(a_lost_control_channel_says_whose),
+		TEST(a_client_of_plain_text_is_closed),
+		TEST(a_client_that_leaves_at_once_harms_nobody),
+		TEST(a_client_that_floods_does_not_keep_the_worker),
+		TEST(connections_that_say_nothing_are_limited),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
