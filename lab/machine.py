@@ -140,10 +140,11 @@ class Machine:
         # The last piece is a line that is still being written, or nothing.
         return [line.strip() for line in text.split("\n")[:-1]]
 
-    def wait_for_line(self, pattern, after=0, timeout=60):
+    def wait_for_line(self, pattern, after=0, timeout=60, meanwhile=lambda: None):
         """The first line from index `after` on that matches the regular expression."""
 
         def found():
+            meanwhile()
             if self.exit_code is not None:
                 raise RuntimeError(f"{self.name}: QEMU ended: {self.log_path.read_text()}")
             return next((x for x in self.serial_lines()[after:] if re.search(pattern, x)), None)
@@ -172,12 +173,14 @@ class Machine:
 
     def _ask(self, command, answer, timeout):
         after = len(self.serial_lines())
-        # Closed again at once: a console that nobody reads would hold up the guest.
         with socket.socket(socket.AF_UNIX) as console:
             console.settimeout(10)
             console.connect(str(self._console_path))
             console.sendall(command)
-            return self.wait_for_line(answer, after, timeout)
+            # QEMU writes byte by byte: a few hundred of them, unread, fill the socket's buffer and
+            # hold up the guest's console.
+            console.setblocking(False)
+            return self.wait_for_line(answer, after, timeout, lambda: _drain(console))
 
 
 def figures(line):
@@ -185,6 +188,14 @@ def figures(line):
     if "failed" in line:
         raise RuntimeError(line)
     return {key: int(value) for key, value in re.findall(r"(\w+)=(-?\d+)", line)}
+
+
+def _drain(connection):
+    try:
+        while connection.recv(65536):
+            pass
+    except BlockingIOError:
+        pass
 
 
 def _without_userfaultfd():

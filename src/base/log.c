@@ -1,9 +1,13 @@
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static atomic_int highest = LOG_INFO;
@@ -13,18 +17,16 @@ void log_set_level(enum log_level level)
 	atomic_store(&highest, (int)level);
 }
 
-void log_event(enum log_level level, const char *event, const char *format, ...)
+static void write_line(
+	enum log_level level, const char *event, const char *format, va_list arguments)
 {
 	char line[2048];
-	va_list arguments;
 	int length;
 
 	if ((int)level > atomic_load(&highest))
 		return;
 	length = snprintf(line, sizeof(line) - 1, "<%d>event=%s ", (int)level, event);
-	va_start(arguments, format);
 	vsnprintf(line + length, sizeof(line) - 1 - (size_t)length, format, arguments);
-	va_end(arguments);
 	length = (int)strlen(line);
 	while (length > 0 && line[length - 1] == ' ')
 		length--;
@@ -39,4 +41,58 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 	 * must not stop a migration. */
 	if (write(STDERR_FILENO, line, (size_t)length) < 0)
 		return;
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	write_line(level, event, format, arguments);
+	va_end(arguments);
+}
+
+/* @returns whether a limited line may be written now; *@left_out: how many were not, to be told */
+static bool take_turn(uint64_t *left_out)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static uint64_t period_began_ms;
+	static unsigned written;
+	static uint64_t suppressed;
+	struct timespec now;
+	uint64_t now_ms;
+	bool allowed;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	*left_out = 0;
+	pthread_mutex_lock(&lock);
+	if (now_ms - period_began_ms >= LOG_LIMITED_MS) {
+		period_began_ms = now_ms;
+		written = 0;
+		*left_out = suppressed;
+		suppressed = 0;
+	}
+	allowed = written < LOG_LIMITED_COUNT;
+	if (allowed)
+		written++;
+	else
+		suppressed++;
+	pthread_mutex_unlock(&lock);
+	return allowed;
+}
+
+void log_event_limited(enum log_level level, const char *event, const char *format, ...)
+{
+	uint64_t left_out;
+	va_list arguments;
+
+	if (!take_turn(&left_out))
+		return;
+	if (left_out > 0)
+		log_event(
+			LOG_WARNING, "log.suppressed", "lines=%llu", (unsigned long long)left_out);
+	va_start(arguments, format);
+	write_line(level, event, format, arguments);
+	va_end(arguments);
 }

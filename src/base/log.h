@@ -19,4 +19,15 @@ void log_set_level(enum log_level level);
 void log_event(enum log_level level, const char *event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/**
+ * As log_event(), for what anyone on the network can cause: at most LOG_LIMITED_COUNT lines in
+ * LOG_LIMITED_MS, so that nobody can fill a disk. How many were left out is told later, in an event
+ * "log.suppressed".
+ */
+void log_event_limited(enum log_level level, const char *event, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#define LOG_LIMITED_COUNT 50
+#define LOG_LIMITED_MS    10000
+
 #endif

@@ -36,21 +36,17 @@ static void add_row(struct table *table, const json_t *peer)
 {
 	char addresses[TABLE_CELL_BYTES];
 	char services[TABLE_CELL_BYTES];
-	char channels[24];
 
 	join(json_object_get(peer, "addresses"), addresses, sizeof(addresses));
 	join(json_object_get(peer, "services"), services, sizeof(services));
-	snprintf(channels, sizeof(channels), "%lld",
-		(long long)json_integer_value(json_object_get(peer, "channels")));
 	table_add(table,
-		(const char *[]){text_of(peer, "name"), addresses, text_of(peer, "identity"),
-			services, channels});
+		(const char *[]){
+			text_of(peer, "name"), addresses, text_of(peer, "identity"), services});
 }
 
 static int run(const struct options *options, struct error *err)
 {
-	static const char *const headings[] = {
-		"NAME", "ADDRESSES", "IDENTITY", "SERVICES", "CHANNELS"};
+	static const char *const headings[] = {"NAME", "ADDRESSES", "IDENTITY", "SERVICES"};
 	json_t *answer = order(options, "peers", NULL, COMMAND_TIMEOUT_MS, err);
 	json_t *peers = json_object_get(answer, "peers");
 	struct table table;

@@ -96,8 +96,9 @@ static void on_asked(struct link *link, const struct open_message *open, void *o
 	int reason = find_service(arrival, link, open, &peer, text, sizeof(text));
 
 	if (reason != 0) {
-		log_event(LOG_WARNING, "channel.refused", "from=\"%s\" service=%s reason=\"%s\"",
-			link_peer_text(link), open->service, text);
+		log_event_limited(LOG_WARNING, "channel.refused",
+			"from=\"%s\" service=%s reason=\"%s\"", link_peer_text(link), open->service,
+			text);
 		link_refuse(link, (enum reason)reason, text);
 		arrival_free(arrival);
 		return;
@@ -122,7 +123,7 @@ static void on_up(struct link *link, uint64_t peer_limit, void *owner)
 
 static void on_failed(struct link *link, const struct error *err, void *owner)
 {
-	log_event(LOG_WARNING, "link.refused", "from=\"%s\" class=%s reason=\"%s\"",
+	log_event_limited(LOG_WARNING, "link.refused", "from=\"%s\" class=%s reason=\"%s\"",
 		link_peer_text(link), error_code_name(err->code), err->message);
 	arrival_free(owner);
 }
@@ -137,7 +138,7 @@ static void serve_here(void *argument)
 	if (link_serve(arrival->worker, arrival->daemon->tls, fd_take(&arrival->fd), &events,
 		    arrival, &err) == 0)
 		return;
-	log_event(LOG_WARNING, "link.refused", "reason=\"%s\"", err.message);
+	log_event_limited(LOG_WARNING, "link.refused", "reason=\"%s\"", err.message);
 	arrival_free(arrival);
 }
 

@@ -636,8 +636,7 @@ def test_an_order_names_its_migration(serve, culvert, verb):
 
 
 PEERS = {"peers": [{"name": "hostb", "addresses": ["10.0.0.2:16520", "10.1.0.2:16520"],
-                    "identity": "hostb.example", "services": ["control", "migration"],
-                    "channels": 2}]}
+                    "identity": "hostb.example", "services": ["migrate", "libvirt"]}]}
 
 
 def test_peers_are_a_table(serve, culvert):
@@ -645,8 +644,8 @@ def test_peers_are_a_table(serve, culvert):
     done = culvert("peers")
     server.finish()
     assert done.stdout.splitlines() == [
-        "NAME   ADDRESSES                       IDENTITY       SERVICES            CHANNELS",
-        "hostb  10.0.0.2:16520, 10.1.0.2:16520  hostb.example  control, migration  2",
+        "NAME   ADDRESSES                       IDENTITY       SERVICES",
+        "hostb  10.0.0.2:16520, 10.1.0.2:16520  hostb.example  migrate, libvirt",
     ]
 
 

@@ -17,7 +17,7 @@
 /* A schedule that takes longer makes no progress. */
 #define PASSES_MOST 200000
 /* Hosts leave out steps: only after so many passes without any is there truly nothing to do. */
-#define STILL_PASSES 10
+#define STILL_PASSES 25
 
 struct sim {
 	struct plan plan;

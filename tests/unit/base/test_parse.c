@@ -1,0 +1,173 @@
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/parse.h"
+
+static void a_number_within_its_bounds_is_taken(void **state)
+{
+	uint64_t number;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(parse_number("7", 7, 9, &number, &err), 0);
+	assert_int_equal(number, 7);
+	assert_int_equal(parse_number("9", 7, 9, &number, &err), 0);
+	assert_int_equal(number, 9);
+	assert_int_equal(
+		parse_number("18446744073709551615", 0, UINT64_MAX, &number, &err), 0);
+	assert_true(number == UINT64_MAX);
+}
+
+static void what_is_not_wholly_a_number_is_refused(void **state)
+{
+	static const char *const texts[] = {"", " 1", "1 ", "-1", "+1", "1k", "0x1", "1.0", "one",
+		"18446744073709551616", "99999999999999999999999"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		uint64_t number = 42;
+		struct error err;
+
+		assert_int_equal(parse_number(texts[i], 0, UINT64_MAX, &number, &err), -1);
+		assert_int_equal(err.code, ERROR_USAGE);
+		assert_int_equal(number, 42);
+	}
+}
+
+static void a_number_out_of_bounds_is_refused_with_the_bounds(void **state)
+{
+	uint64_t number;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(parse_number("6", 7, 9, &number, &err), -1);
+	assert_int_equal(parse_number("10", 7, 9, &number, &err), -1);
+	assert_string_equal(err.message, "'10' is not a number from 7 to 9");
+}
+
+static void a_duration_has_a_unit_or_is_in_seconds(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t ms;
+	} durations[] = {{"250ms", 250}, {"30s", 30000}, {"30", 30000}, {"5m", 300000},
+		{"1h", 3600000}, {"0", 0}, {"365h", 365ull * 3600000}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
+		uint64_t ms;
+		struct error err;
+
+		assert_int_equal(parse_duration(durations[i].text, &ms, &err), 0);
+		assert_int_equal(ms, durations[i].ms);
+	}
+}
+
+static void what_is_not_a_duration_is_refused(void **state)
+{
+	static const char *const texts[] = {
+		"", "s", "1 s", "1d", "1msx", "-1s", "1.5s", "8761h", "18446744073709551615h"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		uint64_t ms;
+		struct error err;
+
+		assert_int_equal(parse_duration(texts[i], &ms, &err), -1);
+		assert_int_equal(err.code, ERROR_USAGE);
+	}
+}
+
+static void an_address_is_a_host_and_perhaps_a_port(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *host;
+		const char *port;
+	} addresses[] = {{"hostb", "hostb", "16520"}, {"hostb:1", "hostb", "1"},
+		{"192.0.2.7:65535", "192.0.2.7", "65535"}, {"[::1]:80", "::1", "80"},
+		{"[::1]", "::1", "16520"}, {"::1", "::1", "16520"},
+		{"fe80::1%eth0", "fe80::1%eth0", "16520"}, {"hostb:0080", "hostb", "80"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+		struct host_port result;
+		struct error err;
+
+		assert_int_equal(parse_host_port(addresses[i].text, "16520", &result, &err), 0);
+		assert_string_equal(result.host, addresses[i].host);
+		assert_string_equal(result.port, addresses[i].port);
+	}
+}
+
+static void what_is_not_an_address_is_refused(void **state)
+{
+	static const char *const texts[] = {"", ":80", "hostb:", "hostb:0", "hostb:65536",
+		"hostb:x", "[]:80", "[::1", "[::1]x", "[::1]80", "host b", "host/b", "hostb\n"};
+	struct host_port result;
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_int_equal(parse_host_port(texts[i], "16520", &result, &err), -1);
+		assert_int_equal(err.code, ERROR_USAGE);
+	}
+}
+
+static void a_host_that_is_too_long_is_refused(void **state)
+{
+	char text[300];
+	struct host_port result;
+	struct error err;
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	text[255] = '\0';
+	assert_int_equal(parse_host_port(text, "1", &result, &err), 0);
+	text[255] = 'a';
+	text[256] = '\0';
+	assert_int_equal(parse_host_port(text, "1", &result, &err), -1);
+}
+
+static void a_name_cannot_be_a_path_or_an_option(void **state)
+{
+	char text[65];
+
+	(void)state;
+	assert_true(parse_is_name("web-1_a.b"));
+	assert_false(parse_is_name(""));
+	assert_false(parse_is_name(".."));
+	assert_false(parse_is_name("-v"));
+	assert_false(parse_is_name("a/b"));
+	assert_false(parse_is_name("a b"));
+	assert_false(parse_is_name("a\n"));
+	memset(text, 'a', sizeof(text));
+	text[64] = '\0';
+	assert_false(parse_is_name(text));
+	text[63] = '\0';
+	assert_true(parse_is_name(text));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_number_within_its_bounds_is_taken),
+		cmocka_unit_test(what_is_not_wholly_a_number_is_refused),
+		cmocka_unit_test(a_number_out_of_bounds_is_refused_with_the_bounds),
+		cmocka_unit_test(a_duration_has_a_unit_or_is_in_seconds),
+		cmocka_unit_test(what_is_not_a_duration_is_refused),
+		cmocka_unit_test(an_address_is_a_host_and_perhaps_a_port),
+		cmocka_unit_test(what_is_not_an_address_is_refused),
+		cmocka_unit_test(a_host_that_is_too_long_is_refused),
+		cmocka_unit_test(a_name_cannot_be_a_path_or_an_option),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
