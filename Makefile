@@ -7,7 +7,11 @@ DESTDIR ?=
 DEMO ?= migrate
 MODE ?= hybrid
 
-all: packages-build compile
+COMPILE = $(MAKE) --no-print-directory compile
+
+all:
+	@scripts/install-packages build
+	@$(COMPILE)
 
 compile: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -15,19 +19,20 @@ compile: $(BUILD)/build.ninja
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD) --prefix=$(PREFIX) --buildtype=release -Ddebug=true >/dev/null
 
-packages-%:
-	@scripts/install-packages $*
-
-demo: packages-demo compile
+demo:
+	@scripts/install-packages demo
+	@$(COMPILE)
 	@CULVERT_BUILD=$(abspath $(BUILD)) scripts/as-root demo/$(DEMO) --mode $(MODE)
 
-check: packages-check
+check:
+	@scripts/install-packages check
 	@scripts/as-root scripts/check
 
 install: all
-	@meson configure $(BUILD) --prefix=$(PREFIX) && DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all compile demo check install clean packages-build packages-demo packages-check
+.PHONY: all compile demo check install clean
