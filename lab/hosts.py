@@ -29,7 +29,8 @@ class Host:
 
     def command(self, *words):
         """The words of a command line that runs `words` on this host."""
-        return ["ip", "netns", "exec", self.namespace, *map(str, words)]
+        # Not `ip netns exec`: that remounts /sys, which a chroot or a container may not allow.
+        return ["nsenter", f"--net=/run/netns/{self.namespace}", *map(str, words)]
 
     def run(self, *words, check=True, timeout=60, **options):
         """Run to the end, with its output as text in the result."""
@@ -94,14 +95,14 @@ class Hosts:
         try:
             for host in self:
                 _ip("netns", "add", host.namespace)
-                _ip("-n", host.namespace, "link", "set", "lo", "up")
+                host.run("ip", "link", "set", "lo", "up")
             _ip(
                 "link", "add", "eth0", "netns", self.a.namespace,
                 "type", "veth", "peer", "name", "eth0", "netns", self.b.namespace,
             )
             for host in self:
-                _ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "eth0")
-                _ip("-n", host.namespace, "link", "set", "eth0", "up")
+                host.run("ip", "address", "add", f"{host.address}/24", "dev", "eth0")
+                host.run("ip", "link", "set", "eth0", "up")
             self.shape(*self._shape)
         except BaseException:
             self.down()
@@ -121,10 +122,10 @@ class Hosts:
 
     def cut(self):
         """Pull the cable: packets vanish, nobody is told."""
-        _ip("-n", self.a.namespace, "link", "set", "eth0", "down")
+        self.a.run("ip", "link", "set", "eth0", "down")
 
     def mend(self):
-        _ip("-n", self.a.namespace, "link", "set", "eth0", "up")
+        self.a.run("ip", "link", "set", "eth0", "up")
 
     def down(self):
         atexit.unregister(self.down)

@@ -72,8 +72,7 @@ static void control_characters_never_forge_a_line(void **state)
 	log_event(LOG_WARNING, "link.down", "reason=\"%s\"",
 		"x\n<0>event=forged\r\033[2J\t\177\001y");
 	finish_capture(&capture, text);
-	assert_string_equal(
-		text, "<4>event=link.down reason=\"x?<0>event=forged??[2J???y\"\n");
+	assert_string_equal(text, "<4>event=link.down reason=\"x?<0>event=forged??[2J???y\"\n");
 }
 
 static void a_line_that_is_too_long_is_cut_and_still_ends(void **state)

@@ -20,8 +20,7 @@ static void a_number_within_its_bounds_is_taken(void **state)
 	assert_int_equal(number, 7);
 	assert_int_equal(parse_number("9", 7, 9, &number, &err), 0);
 	assert_int_equal(number, 9);
-	assert_int_equal(
-		parse_number("18446744073709551615", 0, UINT64_MAX, &number, &err), 0);
+	assert_int_equal(parse_number("18446744073709551615", 0, UINT64_MAX, &number, &err), 0);
 	assert_true(number == UINT64_MAX);
 }
 

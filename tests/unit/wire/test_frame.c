@@ -77,7 +77,8 @@ static void a_length_outside_the_types_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
-		const uint32_t wrong[] = {bounds[i].shortest - 1, bounds[i].longest + 1, UINT32_MAX};
+		const uint32_t wrong[] = {
+			bounds[i].shortest - 1, bounds[i].longest + 1, UINT32_MAX};
 		struct frame_header header = {.type = bounds[i].type};
 		unsigned char bytes[FRAME_HEADER_BYTES];
 		struct error err;
@@ -99,8 +100,7 @@ static void a_length_outside_the_types_is_refused(void **state)
 static size_t put_frame(unsigned char *bytes, enum frame_type type, uint64_t offset,
 	const void *payload, size_t length)
 {
-	struct frame_header header = {
-		.type = type, .length = (uint32_t)length, .offset = offset};
+	struct frame_header header = {.type = type, .length = (uint32_t)length, .offset = offset};
 
 	frame_header_encode(&header, bytes);
 	memcpy(bytes + FRAME_HEADER_BYTES, payload, length);
@@ -137,8 +137,8 @@ static void hear(struct heard *heard, const struct frame_view *view)
 		assert_memory_equal(view->payload, "\0\0\0\0\0\0\0\11", 8);
 }
 
-static void feed(struct frame_reader *reader, struct heard *heard, const unsigned char *bytes,
-	size_t length)
+static void feed(
+	struct frame_reader *reader, struct heard *heard, const unsigned char *bytes, size_t length)
 {
 	struct frame_view view;
 	struct error err;

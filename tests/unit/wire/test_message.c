@@ -139,8 +139,7 @@ static void a_reason_comes_back_as_it_was(void **state)
 {
 	const struct reason_message reset = {.reason = REASON_STOPPING, .text = "stopping there"};
 	unsigned char bytes[MESSAGE_LONGEST_BYTES];
-	struct frame_view view =
-		view_of(bytes, message_encode_reason(FRAME_RESET, &reset, bytes));
+	struct frame_view view = view_of(bytes, message_encode_reason(FRAME_RESET, &reset, bytes));
 	struct reason_message decoded;
 	struct error err;
 
@@ -155,8 +154,7 @@ static void a_text_of_ours_is_made_printable(void **state)
 	const struct reason_message reset = {
 		.reason = REASON_ENDED, .text = "no\nsuch \xc3\xa9 file\x7f"};
 	unsigned char bytes[MESSAGE_LONGEST_BYTES];
-	struct frame_view view =
-		view_of(bytes, message_encode_reason(FRAME_RESET, &reset, bytes));
+	struct frame_view view = view_of(bytes, message_encode_reason(FRAME_RESET, &reset, bytes));
 	struct reason_message decoded;
 	struct error err;
 
