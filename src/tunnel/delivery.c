@@ -25,7 +25,7 @@ static int check_place(
 		return 0;
 	if (delivery->eof_received)
 		return error_set(err, ERROR_PEER, "data after the end of the stream");
-	if (offset + length > delivery->limit)
+	if (length > delivery->limit - offset)
 		return error_set(err, ERROR_PEER, "data beyond the limit");
 	return 0;
 }

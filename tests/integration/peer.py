@@ -128,6 +128,7 @@ class Peer:
     def __init__(self, connection):
         self.connection = connection
         self.sent_bytes = 0
+        self.received_bytes = 0
 
     @classmethod
     def dial(cls, host, target, certificate, **settings):
@@ -162,7 +163,12 @@ class Peer:
         type, flags, reserved, length, offset = _HEADER.unpack(header)
         assert (flags, reserved) == (0, 0)
         payload = self._take(length)
-        return None if payload is None else Frame(type, offset, payload)
+        if payload is None:
+            return None
+        if type == DATA:
+            assert offset == self.received_bytes
+            self.received_bytes += length
+        return Frame(type, offset, payload)
 
     def receive_type(self, *types):
         """The next frame of one of these types, or None."""
@@ -188,6 +194,18 @@ class Peer:
         """Ask for a channel; the answer is a Frame."""
         self.send(open_frame(service, argument, **fields))
         return self.receive()
+
+    def finish(self):
+        """End the channel as the protocol says; True when the other side does so too."""
+        self.send(frame(EOF, self.sent_bytes))
+        acknowledged = ended = False
+        while got := self.receive():
+            if got.type == ACK:
+                acknowledged = got.offset == self.sent_bytes + 1
+            elif got.type == EOF:
+                ended = got.offset == self.received_bytes
+                self.send(limit_frame(ACK, self.received_bytes + 1, self.received_bytes + 1))
+        return acknowledged and ended
 
     # As the opener of a control channel.
 
