@@ -6,6 +6,7 @@
 
 #include "base/descriptor.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "daemon/channel.h"
 #include "daemon/incoming.h"
 #include "daemon/link.h"
@@ -97,8 +98,9 @@ static void on_asked(struct link *link, const struct open_message *open, void *o
 
 	if (reason != 0) {
 		log_event_limited(LOG_WARNING, "channel.refused",
-			"from=\"%s\" service=%s reason=\"%s\"", link_peer_text(link), open->service,
-			text);
+			"from=\"%s\" service=%s reason=\"%s\"", link_peer_text(link),
+			/* The peer's own words must not pass for fields of ours. */
+			parse_is_name(open->service) ? open->service : "?", text);
 		link_refuse(link, (enum reason)reason, text);
 		arrival_free(arrival);
 		return;

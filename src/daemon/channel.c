@@ -15,6 +15,8 @@
 /* Turns of one pass, so that no channel keeps the loop from the others */
 #define TURNS_MOST 8
 #define SPANS_MOST 16
+/* How long a local program may take what came before a RESET */
+#define LINGER_MS 2000
 
 static const struct session_settings settings = {
 	.replay_bytes = 8 << 20,
@@ -35,6 +37,7 @@ struct channel {
 	bool local_over; /* it writes no more */
 	bool link_room;  /* the link would send at once what it is given */
 	bool again;      /* the pass stopped before the work was done */
+	bool lingering;  /* RESET came; what came before it is being delivered */
 	bool closing;
 	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
 	uv_poll_t local;
@@ -374,6 +377,28 @@ static void reset_error(const struct session *session, struct error *err)
 		session->reset.text);
 }
 
+static void on_linger_end(uv_timer_t *timer)
+{
+	struct channel *channel = timer->data;
+	struct error err;
+
+	reset_error(&channel->session, &err);
+	end(channel, &err);
+}
+
+/* What came before the RESET is still delivered, if it is wanted; but a program that only writes
+ * learns at once that nobody listens, and one that does neither loses its socket soon. */
+static void linger(struct channel *channel)
+{
+	if (!channel->lingering) {
+		channel->lingering = true;
+		(void)shutdown(channel->local_fd, SHUT_RD);
+		uv_timer_start(&channel->timer, on_linger_end, LINGER_MS, 0);
+	}
+	set_local_interest(channel, UV_WRITABLE);
+	link_set_interest(channel->link, 0);
+}
+
 /* @returns whether the channel has ended */
 static bool settle_end(struct channel *channel)
 {
@@ -389,10 +414,8 @@ static bool settle_end(struct channel *channel)
 		end(channel, &err);
 		return true;
 	case SESSION_RESET:
-		/* What came before the RESET is still delivered, if it is wanted. */
 		if (!channel->local_deaf && session_spans(session, &span, 1) > 0) {
-			set_local_interest(channel, UV_WRITABLE);
-			link_set_interest(channel->link, 0);
+			linger(channel);
 			return true;
 		}
 		reset_error(session, &err);

@@ -219,8 +219,11 @@ static bool act_on_handshake(struct link *link)
 		return true;
 	case HANDSHAKE_REFUSED:
 		if (link->acceptor) {
+			/* Refused by the protocol itself: its owner was never asked. */
+			error_set(&err, ERROR_PEER, "refused: %s", link->handshake.refusal.text);
 			link_refuse(
 				link, link->handshake.refusal.reason, link->handshake.refusal.text);
+			link->events->failed(link, &err, link->owner);
 		} else {
 			refusal_error(&link->handshake.refusal, &err);
 			fail(link, &err);

@@ -135,10 +135,16 @@ static void host_free(struct host *host)
 	credential_fini(&host->credential);
 }
 
+void hosts_forget_connection(struct hosts *hosts)
+{
+	int accepted = atomic_exchange(&hosts->accepted_fd, -1);
+
+	if (accepted >= 0)
+		close(accepted);
+}
+
 void hosts_stop(struct hosts *hosts)
 {
-	int accepted;
-
 	close(hosts->stop[1]); /* wakes the thread */
 	pthread_join(hosts->thread, NULL);
 	close(hosts->stop[0]);
@@ -148,9 +154,7 @@ void hosts_stop(struct hosts *hosts)
 	assert_true(conversations_wait(HOSTS_DEADLINE_MS));
 	host_free(&hosts->a);
 	host_free(&hosts->b);
-	accepted = atomic_load(&hosts->accepted_fd);
-	if (accepted >= 0)
-		close(accepted);
+	hosts_forget_connection(hosts);
 	authority_fini(&hosts->authority);
 	certificates_remove_directory(hosts->directory);
 }
