@@ -106,6 +106,8 @@ static int next(struct contact *contact, int timeout_ms, json_t **message,
 	}
 	if (answer->kind == MESSAGE_EVENT && strcmp(answer->event, "migration") == 0)
 		take_news(contact, answer->value);
+	if (answer->kind == MESSAGE_EVENT && strcmp(answer->event, "stopping") == 0)
+		contact->news.stopping = true;
 	return 1;
 }
 

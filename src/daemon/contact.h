@@ -35,7 +35,8 @@ int contact_ask(struct contact *contact, const char *command, json_t *arguments,
 struct contact_news {
 	char status[32]; /* empty: nothing yet; "gone": its process ended */
 	char reason[256];
-	bool running; /* with "completed": whether the guest runs */
+	bool running;  /* with "completed": whether the guest runs */
+	bool stopping; /* the daemon there stops: cancel, unless it is too late for that */
 };
 
 /**

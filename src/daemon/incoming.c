@@ -24,7 +24,8 @@ struct incoming {
 	bool attached;
 	bool started;
 	bool postcopy; /* the source has announced the switch, or it has happened */
-	bool paused;   /* post-copy was interrupted */
+	bool paused;   /* post-copy was interrupted, or QEMU does not answer */
+	bool leaving;  /* the source knows that this daemon stops */
 	char told[32]; /* the status that the source knows */
 };
 
@@ -137,6 +138,10 @@ static json_t *announce_postcopy(struct incoming *incoming, struct error *err)
 		error_set(err, ERROR_USAGE, "'postcopy' comes after 'start'");
 		return NULL;
 	}
+	if (incoming->leaving) {
+		error_set(err, ERROR_LINK, "culvertd is stopping there");
+		return NULL;
+	}
 	incoming->postcopy = true;
 	return json_object();
 }
@@ -202,6 +207,19 @@ static void tell_source(
 		-1, &ignored);
 }
 
+/* A pre-copy may take for ever: its source has to cancel it, for only it knows whether it still
+ * can.
+ */
+static void tell_leaving(struct incoming *incoming)
+{
+	struct error ignored;
+
+	if (incoming->leaving || incoming->postcopy || !incoming->started || !incoming->lines)
+		return;
+	incoming->leaving = true;
+	(void)lines_put(incoming->lines, message_event("stopping", json_object()), -1, &ignored);
+}
+
 static void lose_qemu(struct incoming *incoming)
 {
 	struct error err;
@@ -229,7 +247,10 @@ static void watch_qemu(struct incoming *incoming)
 	if (qemu_query(incoming->qemu, 0, &figures, &err) < 0) {
 		if (qemu_gone(incoming->qemu))
 			lose_qemu(incoming);
-		return; /* too busy to answer: ask again */
+		/* Too busy to answer: ask again. Of an interrupted post-copy it may never be less
+		 * so: its monitor waits for a virtual CPU that waits for a page. */
+		incoming->paused = incoming->postcopy;
+		return;
 	}
 	migration_set_figures(incoming->migration, &figures);
 	incoming->paused = figures.state == MIGRATION_PAUSED;
@@ -330,8 +351,10 @@ static void talk(void *argument)
 		watch_qemu(incoming);
 		if (!incoming->lines || atomic_load(&incoming->daemon->stopping))
 			withdraw(incoming);
-		if (atomic_load(&incoming->daemon->stopping))
+		if (atomic_load(&incoming->daemon->stopping)) {
+			tell_leaving(incoming);
 			leave_paused(incoming);
+		}
 	}
 	if (incoming->attached)
 		offers_withdraw(incoming->daemon->offers, incoming->token);

@@ -335,6 +335,39 @@ struct link *link_open(struct worker *worker, struct tls_context *tls,
 	return link;
 }
 
+/* @place of a worker's list */
+static void expel(struct list *place, const char *why)
+{
+	struct link *link = LIST_MEMBER(place, struct link, place);
+	bool owned = link->state != LINK_FINISHING;
+	struct error err;
+
+	close_link(link);
+	if (!owned)
+		return;
+	error_set(&err, ERROR_LINK, "%s", why);
+	link->events->failed(link, &err, link->owner);
+}
+
+/* Whoever reaches the port can hold places for ten seconds each, and must not keep a peer out with
+ * that: the oldest that has not asked for anything yields. A peer asks within a few round trips. */
+static bool make_room(struct worker *worker)
+{
+	struct list *place = worker->links.next;
+
+	if (worker->link_count < LINK_COUNT_LARGEST)
+		return true;
+	for (; place != &worker->links; place = place->next) {
+		const struct link *link = LIST_MEMBER(place, struct link, place);
+
+		if (link->acceptor && link->handshake.state == HANDSHAKE_WAITING) {
+			expel(place, "too many connections: it made room for a newer one");
+			return true;
+		}
+	}
+	return false;
+}
+
 int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	const struct link_events *events, void *owner, struct error *err)
 {
@@ -342,7 +375,7 @@ int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	socklen_t length = sizeof(address);
 	struct link *link;
 
-	if (worker->link_count >= LINK_COUNT_LARGEST) {
+	if (!make_room(worker)) {
 		close(fd);
 		return error_set(err, ERROR_LOCAL, "too many connections without a channel");
 	}
@@ -436,13 +469,5 @@ void link_abort(struct link *link)
 
 void link_stop_listed(struct list *place)
 {
-	struct link *link = LIST_MEMBER(place, struct link, place);
-	bool owned = link->state != LINK_FINISHING;
-	struct error err;
-
-	close_link(link);
-	if (!owned)
-		return;
-	error_set(&err, ERROR_LINK, "culvertd is stopping");
-	link->events->failed(link, &err, link->owner);
+	expel(place, "culvertd is stopping");
 }

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 struct listener {
 	struct server *server;
 	int fd;
+	int spare_fd; /* given up to turn a connection away when there are no descriptors left */
 	uv_poll_t poll;
 	void (*take)(struct daemon *daemon, int fd);
 };
@@ -46,6 +48,23 @@ struct worker *daemon_worker(struct daemon *daemon)
 	return daemon->workers[atomic_fetch_add(&daemon->next_worker, 1) % daemon->worker_count];
 }
 
+/* What waits in the backlog would keep the loop busy without end. @returns whether one was closed
+ */
+static bool turn_away(struct listener *listener)
+{
+	int fd;
+
+	fd_close(&listener->spare_fd);
+	fd = socket_accept(listener->fd);
+	if (fd >= 0) {
+		close(fd);
+		log_event_limited(LOG_WARNING, "connection.refused",
+			"reason=\"no file descriptors left: raise LimitNOFILE of culvertd\"");
+	}
+	listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
+}
+
 static void on_connection(uv_poll_t *poll, int status, int events)
 {
 	struct listener *listener = poll->data;
@@ -55,10 +74,14 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	for (;;) {
 		int fd = socket_accept(listener->fd);
 
-		if (fd >= 0)
+		if (fd >= 0) {
 			listener->take(&listener->server->daemon, fd);
-		else if (errno != EINTR && errno != ECONNABORTED)
+		} else if (errno == EMFILE || errno == ENFILE) {
+			if (!turn_away(listener))
+				return;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
 			return;
+		}
 	}
 }
 
@@ -75,6 +98,7 @@ static int add_listener(struct server *server, int fd, void (*take)(struct daemo
 	server->listener_count++;
 	listener->server = server;
 	listener->fd = fd;
+	listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	listener->take = take;
 	listener->poll.data = listener;
 	uv_poll_start(&listener->poll, UV_READABLE, on_connection);
@@ -242,8 +266,10 @@ static void stop(struct server *server)
 		uv_walk(loop_uv(server->loop), close_handle, NULL);
 		loop_free(server->loop);
 	}
-	for (size_t i = 0; i < server->listener_count; i++)
+	for (size_t i = 0; i < server->listener_count; i++) {
 		close(server->listeners[i].fd);
+		fd_close(&server->listeners[i].spare_fd);
+	}
 	if (daemon->offers)
 		offers_free(daemon->offers);
 	if (daemon->migrations)

@@ -157,6 +157,10 @@ static void hear_destination(struct outgoing *outgoing)
 		if (!outgoing->switched)
 			cancel(outgoing, ERROR_LINK, err.message);
 	}
+	if (outgoing->news.stopping && !outgoing->switched) {
+		error_set(&err, ERROR_LINK, "culvertd on %s is stopping", outgoing->peer->name);
+		cancel(outgoing, ERROR_LINK, err.message);
+	}
 }
 
 static void obey_operator(struct outgoing *outgoing)

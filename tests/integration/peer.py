@@ -102,6 +102,7 @@ def tcp_to(host, target, port=PORT, timeout=15):
     """A connection from `host` to `target`'s port."""
     with standing_on(host):
         plain = socket.socket()
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     plain.settimeout(timeout)
     plain.connect((target.address, port))
     return plain
@@ -129,6 +130,7 @@ class Peer:
         self.connection = connection
         self.sent_bytes = 0
         self.received_bytes = 0
+        self._heard = b""
 
     @classmethod
     def dial(cls, host, target, certificate, **settings):
@@ -204,7 +206,8 @@ class Peer:
                 acknowledged = got.offset == self.sent_bytes + 1
             elif got.type == EOF:
                 ended = got.offset == self.received_bytes
-                self.send(limit_frame(ACK, self.received_bytes + 1, self.received_bytes + 1))
+                end = self.received_bytes + 1
+                self.send(limit_frame(ACK, end, end + WINDOW_BYTES))
         return acknowledged and ended
 
     # As the opener of a control channel.
@@ -219,12 +222,12 @@ class Peer:
 
     def hear(self):
         """The next line of the control channel; None when the stream or the channel has ended."""
-        line = b""
-        while not line.endswith(b"\n"):
+        while b"\n" not in self._heard:
             got = self.receive_type(DATA, EOF, RESET)
             if got is None or got.type != DATA:
                 return None
-            line += got.payload
+            self._heard += got.payload
+        line, _, self._heard = self._heard.partition(b"\n")
         return json.loads(line)
 
     def ask(self, command, **arguments):

@@ -1,5 +1,5 @@
-"""Connections, clients and peers that mean harm. Whatever they do, culvertd lives, serves others, and
-afterwards holds no descriptor, thread or memory of theirs.
+"""Connections, clients and peers that mean harm. Whatever they do, culvertd lives and serves others,
+and afterwards holds no descriptor, thread or memory of theirs.
 """
 
 import contextlib
@@ -28,7 +28,9 @@ from lab.wait import wait_until
 FAKE_PORT = 17001
 HUGE = 2**64 - 1
 SEED = 20160413
+# A sanitizer keeps freed memory for a while: with one, less can be said.
 SANITIZED = b"libasan" in (build_directory() / "src" / "daemon" / "culvertd").read_bytes()
+KEPT_KIB = 300 * 1024 if SANITIZED else 0
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,7 @@ def test_connections_that_say_nothing_or_little_are_dropped_after_ten_seconds(
         assert time.monotonic() - begun < 14
 
 
+@pytest.mark.sanitized
 def test_more_silent_connections_than_there_is_room_for_do_not_keep_a_peer_out(hosts, daemons):
     with crowd(hosts, 700):
         ping(daemons[0])
@@ -153,6 +156,7 @@ def test_random_bytes_on_five_hundred_connections_do_no_harm(hosts, daemons):
     assert len(log.warnings()) <= 102
 
 
+@pytest.mark.sanitized
 def test_random_bytes_that_look_like_tls_do_no_harm(hosts, daemons):
     chance = random.Random(SEED)
     for _ in range(200):
@@ -164,6 +168,7 @@ def test_random_bytes_that_look_like_tls_do_no_harm(hosts, daemons):
     ping(daemons[0])
 
 
+@pytest.mark.sanitized
 def test_a_handshake_with_flipped_bits_does_no_harm(hosts, daemons):
     """A real ClientHello, a byte of it changed each time."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -201,8 +206,10 @@ def cpu_ticks(daemon):
 
 def test_running_out_of_descriptors_is_survived_without_spinning(hosts, daemons):
     pid = str(daemons[1].pid)
-    limits = subprocess.run(["prlimit", "--pid", pid, "--nofile", "--output=SOFT,HARD", "--noheadings",
-                             "--raw"], check=True, capture_output=True, text=True)  # fmt: skip
+    limits = subprocess.run(
+        ["prlimit", "--pid", pid, "--nofile", "--output=SOFT", "--noheadings", "--raw"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
     few = descriptors_of(daemons[1]) + 20
     subprocess.run(["prlimit", "--pid", pid, f"--nofile={few}:"], check=True)
     try:
@@ -212,7 +219,7 @@ def test_running_out_of_descriptors_is_survived_without_spinning(hosts, daemons)
             time.sleep(1)
             assert cpu_ticks(daemons[1]) - begun < 30, "hundredths of a second in one"
     finally:
-        soft = limits.stdout.split()[0]
+        soft = limits.stdout.strip()
         subprocess.run(["prlimit", "--pid", pid, f"--nofile={soft}:"], check=True)
     wait_until(lambda: daemons[0].culvert("ping", "hostb").returncode == 0, "served again", 15)
 
@@ -231,6 +238,7 @@ def control(daemon, timeout=15):
         lines.close()
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("line", [
     b"not json\n", b"\n", b"{\n", b'{"execute": "status"\n', b'{"execute": "status"}}\n',
     b"\x00\x01\x02\xff\xfe\n", b'{"execute": "\xff\xfe"}\n', b'{"execute": "\\u0000"}\n',
@@ -250,6 +258,7 @@ def test_a_line_that_is_not_json_gets_an_error_and_the_end(daemons, line):
     daemons[0].culvert("status", check=True)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("command", [
     1, None, "status", [], [{"execute": "status"}], {}, {"execute": None}, {"execute": ["status"]},
     {"execute": ""}, {"execute": "teleport"}, {"execute": "../status"},
@@ -318,6 +327,7 @@ def test_a_client_that_never_reads_keeps_nobody_out_and_is_dropped(daemons):
             client.sendall(b'{"execute": "peers"}\n' * 100000)
 
 
+@pytest.mark.sanitized
 def test_random_bytes_on_the_control_socket_do_no_harm(daemons):
     chance = random.Random(SEED)
     for _ in range(200):
@@ -352,6 +362,7 @@ def assert_reset(daemon, log, peer, *words):
         assert word in lines[0]
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("bad, told", [
     (frame(0), "unknown type 0"),
     (frame(12), "unknown type 12"),
@@ -392,7 +403,7 @@ def assert_reset(daemon, log, peer, *words):
     (limit_frame(ACK, 0, WINDOW_BYTES - 1), "limit runs backwards"),
     (limit_frame(ACK, 0, 0), "limit runs backwards"),
     (limit_frame(ACK, 0, HUGE) + limit_frame(ACK, 0, HUGE - 1), "limit runs backwards"),
-], ids=str)  # fmt: skip
+], ids=lambda value: value if isinstance(value, str) else value.hex()[:40])  # fmt: skip
 def test_a_frame_that_the_protocol_forbids_resets_the_channel(hosts, daemons, mallory, bad, told):
     log = Log(daemons[1])
     with channel(hosts, mallory) as peer:
@@ -400,6 +411,7 @@ def test_a_frame_that_the_protocol_forbids_resets_the_channel(hosts, daemons, ma
         assert_reset(daemons[1], log, peer, told)
 
 
+@pytest.mark.sanitized
 def test_the_same_frame_in_single_bytes_resets_the_channel(hosts, daemons, mallory):
     log = Log(daemons[1])
     with channel(hosts, mallory) as peer:
@@ -417,18 +429,11 @@ def test_an_ack_that_runs_backwards_resets_the_channel(hosts, daemons, mallory):
 
 
 def test_data_beyond_the_limit_resets_the_channel(hosts, daemons, mallory):
-    """The daemon reads as fast as this sends, so the whole of it is one frame too many."""
     log = Log(daemons[1])
+    # Nothing is answered, as our own limit is 0; so soon no question is taken any more.
     with channel(hosts, mallory, limit=0) as peer:
-        # Nothing is answered, as our limit is 0: soon nothing is taken either.
-        flood = b'{"execute": "ping"}\n' * 3276
-        with pytest.raises((ConnectionError, ssl.SSLError)):
-            for _ in range(1000):
-                peer.send(frame(DATA, peer.sent_bytes, flood))
-                peer.sent_bytes += len(flood)
-        log.wait_for_warnings()
-        assert peer.sent_bytes >= WINDOW_BYTES
-    assert "data beyond the limit" in log.warnings()[0]
+        peer.say(b'{"execute": "ping"}\n' * (3 * WINDOW_BYTES // 2 // 20))
+        assert_reset(daemons[1], log, peer, "data beyond the limit")
 
 
 def test_a_frame_that_is_cut_off_is_a_lost_link(hosts, daemons, mallory):
@@ -448,6 +453,7 @@ def test_tls_garbage_on_an_open_channel_ends_it(hosts, daemons, mallory):
     assert "peer=mallory" in line
 
 
+@pytest.mark.sanitized
 def test_random_frames_after_accept_do_no_harm(hosts, daemons, mallory):
     chance = random.Random(SEED)
     for _ in range(60):
@@ -462,6 +468,7 @@ def test_random_frames_after_accept_do_no_harm(hosts, daemons, mallory):
 # What looks wrong, and is not.
 
 
+@pytest.mark.sanitized
 def test_data_that_comes_twice_is_delivered_once(hosts, daemons, mallory):
     line = b'{"execute": "ping"}\n'
     with channel(hosts, mallory) as peer:
@@ -470,14 +477,14 @@ def test_data_that_comes_twice_is_delivered_once(hosts, daemons, mallory):
         assert peer.hear() == {"return": {}}
         assert peer.hear() == {"return": {}}
         assert peer.finish()
-        assert peer.received_bytes == 2 * len(b'{"return":{}}\r\n') - 2
+        assert peer.received_bytes == 2 * len(b'{"return":{}}\n')
 
 
 def test_an_eof_that_comes_twice_is_one_end(hosts, daemons, mallory):
     log = Log(daemons[1])
     with channel(hosts, mallory) as peer:
         peer.send(frame(EOF))
-        assert peer.finish()
+        assert peer.finish()  # sends it again
     wait_until(lambda: any("channel.ended" in x for x in log.lines()), "the end", 5)
     assert log.warnings() == []
 
@@ -518,6 +525,7 @@ def test_a_peer_whose_lines_are_not_json_is_cut_off(hosts, daemons, mallory, lin
 PREPARE = {"id": "0badcafe", "vm": "none", "source_vm": "none", "mode": "precopy", "qemu": "7.2.0"}
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("command", [
     1, [], {}, {"execute": 1}, {"execute": "teleport"}, {"execute": "quit"},
     {"execute": "attach"}, {"execute": "start"}, {"execute": "postcopy"},
@@ -558,12 +566,13 @@ def test_a_peer_cannot_prepare_a_vm_that_is_not_there(hosts, daemons, mallory):
 # The dialling side has the same rules.
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("bad, told", [
     (frame(DATA, 1, b"x"), "gap in the stream"),
     (frame(12), "unknown type 12"),
     (limit_frame(ACK, HUGE), "ACK beyond what was sent"),
-    (frame(DATA, 0, b"x" * 65520) * 2, "gap"),
-])  # fmt: skip
+    (frame(EOF) + frame(DATA, 0, b"x"), "data after the end"),
+], ids=lambda value: value if isinstance(value, str) else value.hex()[:40])  # fmt: skip
 def test_a_server_that_breaks_the_protocol_is_reset_and_told(
     hosts, authority, daemons, bad, told
 ):
@@ -580,9 +589,8 @@ def test_a_server_that_breaks_the_protocol_is_reset_and_told(
     assert result.returncode in (4, 5)
     assert len(result.stderr.splitlines()) == 1
     assert "fake" in result.stderr
-    if "gap" not in told or "stream" in told:
-        assert told in result.stderr
-        assert resets[0].reason == PROTOCOL
+    assert told in result.stderr
+    assert resets[0].reason == PROTOCOL
 
 
 # Memory.
@@ -600,7 +608,6 @@ def flood(hosts, mallory, count):
         yield
 
 
-@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps freed memory")
 def test_peers_that_never_take_an_answer_cost_a_bounded_amount_of_memory(hosts, daemons, mallory):
     before = resident_kib(daemons[1])
     growth = []
@@ -610,11 +617,10 @@ def test_peers_that_never_take_an_answer_cost_a_bounded_amount_of_memory(hosts, 
             ping(daemons[0])
             growth.append(resident_kib(daemons[1]) - before)
     # A window and a replay buffer of each; and the third time nothing more than the second.
-    assert max(growth) < 8 * 11 * 1024
-    assert growth[2] < growth[1] + 4096
+    assert max(growth) < 8 * 11 * 1024 + KEPT_KIB
+    assert growth[2] < growth[1] + 4096 + KEPT_KIB
 
 
-@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps freed memory")
 def test_connections_that_come_to_nothing_leave_no_memory_behind(hosts, daemons, mallory):
     def bother(count):
         for _ in range(count):
@@ -627,4 +633,4 @@ def test_connections_that_come_to_nothing_leave_no_memory_behind(hosts, daemons,
         return resident_kib(daemons[1])
 
     settled = bother(300)
-    assert bother(600) < settled + 2048
+    assert bother(600) < settled + 2048 + KEPT_KIB

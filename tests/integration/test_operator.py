@@ -36,7 +36,7 @@ def test_cancelled_precopy_leaves_the_guest_free_to_move_later(crossing, guest, 
     moving.assert_arrived()
 
 
-def test_cancel_is_refused_in_postcopy_and_says_why(crossing, daemons):
+def test_cancel_is_refused_in_postcopy_and_says_why(crossing, hosts, daemons):
     moving = crossing()
     follower = postcopy_under_way(moving, daemons[0])
 
@@ -44,11 +44,12 @@ def test_cancel_is_refused_in_postcopy_and_says_why(crossing, daemons):
 
     assert refused.returncode == 2
     assert "cannot be cancelled: post-copy has begun" in refused.stderr
+    hosts.shape(None)
     assert follower.finish()[0] == 0
     moving.assert_arrived()
 
 
-def test_switch_makes_a_hybrid_switch_at_once(crossing, daemons):
+def test_switch_makes_a_hybrid_switch_at_once(crossing, hosts, daemons):
     moving = crossing()
     follower = precopy_under_way(moving, daemons[0], "--switch", "after:1h")
 
@@ -56,6 +57,7 @@ def test_switch_makes_a_hybrid_switch_at_once(crossing, daemons):
     switched = follower.wait_for("postcopy", timeout=2)
 
     assert switched["ram_remaining_bytes"] > 0
+    hosts.shape(None)
     assert follower.finish()[0] == 0
     moving.assert_arrived()
 
@@ -108,7 +110,7 @@ def test_quit_source_leaves_the_source_alone_when_the_migration_fails(crossing, 
     moving.assert_stayed()
 
 
-def test_ctrl_c_leaves_the_migration_to_itself_and_watch_sees_its_end(crossing, daemons):
+def test_ctrl_c_leaves_the_migration_to_itself_and_watch_sees_its_end(crossing, hosts, daemons):
     moving = crossing()
     command = daemons[0].spawn_culvert("migrate", "vm", "hostb")
     wait_until(lambda: [x for x in daemons[0].migrations() if x["phase"] == "precopy"], "begun")
@@ -118,13 +120,14 @@ def test_ctrl_c_leaves_the_migration_to_itself_and_watch_sees_its_end(crossing, 
 
     assert command.returncode == 10
     assert "watch it: culvert" in error_text and "cancel it: culvert" in error_text
+    hosts.shape(None)
     watched = daemons[0].culvert("watch", "vm")
     assert watched.returncode == 0, watched.stderr
     assert "vm now runs on hostb" in watched.stdout
     moving.assert_arrived()
 
 
-def test_both_hosts_list_the_migration(crossing, daemons):
+def test_both_hosts_list_the_migration(crossing, hosts, daemons):
     moving = crossing()
     follower = precopy_under_way(moving, daemons[0])
 
@@ -135,6 +138,7 @@ def test_both_hosts_list_the_migration(crossing, daemons):
     assert (incoming["direction"], incoming["host"]) == ("incoming", "hosta")
     assert outgoing["id"] == incoming["id"] == follower.seen[0]["id"]
     assert outgoing["ram_transferred_bytes"] > 0
+    hosts.shape(None)
     follower.finish()
     (outgoing,) = daemons[0].migrations()
     (incoming,) = daemons[1].migrations()

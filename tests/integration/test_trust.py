@@ -163,6 +163,7 @@ def test_a_certificate_signed_by_a_trusted_peer_is_refused(hosts, hosta, refusal
     refusal("class=IDENTITY", "the peer's certificate is not acceptable")
 
 
+@pytest.mark.sanitized
 def test_an_expired_certificate_is_refused(hosts, authority, refusal):
     expired = authority.issue_expired("old", san="DNS:hosta.example")
     assert assert_shut_out(hosts, expired) == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
@@ -298,6 +299,7 @@ def test_garbage_in_place_of_a_tls_record_is_refused(hosts, hosta, refusal):
     refusal("class=PEER", "TLS")
 
 
+@pytest.mark.sanitized
 def test_a_truncated_first_frame_is_a_lost_connection(hosts, hosta, refusal):
     with dial(hosts, hosta) as peer:
         peer.send(open_frame("control")[:40])
@@ -338,6 +340,7 @@ def test_an_open_with_bytes_to_spare_is_refused(hosts, hosta, refusal):
     refusal("class=PEER", "malformed OPEN")
 
 
+@pytest.mark.sanitized
 def test_another_protocol_version_is_refused_with_its_reason(hosts, hosta, refusal):
     with dial(hosts, hosta) as peer:
         answer = peer.open(version=2)
@@ -397,6 +400,7 @@ def test_a_peer_without_services_does_not_learn_which_exist(hosts, authority, re
     refusal("not permitted")
 
 
+@pytest.mark.sanitized
 def test_a_resume_is_refused_without_saying_why(hosts, hosta, refusal):
     secret = secrets.token_bytes(32)
     with dial(hosts, hosta) as peer:
@@ -442,6 +446,7 @@ def test_a_path_is_no_token(hosts, hosta, refusal):
     refusal("service=migration", "no such token")
 
 
+@pytest.mark.sanitized
 def test_a_token_of_another_identity_is_refused_and_stays_good(
     hosts, hosta, hostc, waiting, refusal
 ):
@@ -595,6 +600,7 @@ def test_a_refusal_is_told_in_the_words_of_the_peer(hosts, daemons, fake):
     assert_told(ping_fake(hosts, daemons, script), 5, "refused there: this host speaks version 9")
 
 
+@pytest.mark.sanitized
 def test_a_refusal_with_control_characters_is_not_shown(hosts, daemons, fake):
     refuse = reason_frame(REFUSE, VERSION, "\x1b[2Jall is well")
     script = serving(fake, lambda peer: (peer.receive(), peer.send(refuse), idle(peer)))
