@@ -9,6 +9,8 @@
 
 #include "base/descriptor.h"
 #include "base/log.h"
+#include "daemon/channel_table.h"
+#include "daemon/redial.h"
 #include "io/socket.h"
 #include "tunnel/session.h"
 
@@ -16,19 +18,26 @@
 #define TURNS_MOST 8
 #define SPANS_MOST 16
 
-static const struct session_settings settings = {
+static const struct session_settings session_settings = {
 	.replay_bytes = 8 << 20,
 	.window_bytes = 2 << 20,
-	.heartbeat_ms = 2000,
-	.silence_ms = 15000,
+	.heartbeat_ms = 800,
+	.silence_ms = 2800,
 };
 
 struct channel {
 	struct list place; /* in its worker's list */
 	struct worker *worker;
 	struct session session;
-	struct link *link; /* NULL once it has ended */
+	struct link *link;    /* NULL while it is lost, and once the channel has ended */
+	struct link *attempt; /* opener: the link that may come next */
 	struct channel_name name;
+	struct redial *redial;
+	struct channel_table *table;
+	uint64_t epoch; /* acceptor: of the last RESUME that was granted */
+	uint64_t resume_deadline_ms;
+	uint64_t lost_ms;   /* when the link was lost */
+	uint64_t redial_ms; /* when to try next; UINT64_MAX while an attempt is under way */
 	int local_fd;
 	int local_interest;
 	bool local_deaf; /* the local program reads no more */
@@ -43,16 +52,19 @@ struct channel {
 	unsigned open_handles;
 	_Atomic uint64_t to_peer_bytes;
 	_Atomic uint64_t to_local_bytes;
+	_Atomic uint64_t links_lost;
+	_Atomic uint64_t linkless_ms;
 	atomic_bool ended;
 	struct error failure; /* written before ended is set */
 };
 
 static void channel_pass(struct channel *channel);
 static void on_local(uv_poll_t *local, int status, int events);
+static void on_link(void *owner, int events);
 
 uint64_t channel_first_limit(void)
 {
-	return settings.window_bytes;
+	return session_settings.window_bytes;
 }
 
 void channel_name_fill(struct channel_name *name, const struct open_message *open, const char *peer,
@@ -80,6 +92,8 @@ void channel_progress(struct channel *channel, struct channel_progress *progress
 {
 	progress->to_peer_bytes = atomic_load(&channel->to_peer_bytes);
 	progress->to_local_bytes = atomic_load(&channel->to_local_bytes);
+	progress->links_lost = atomic_load(&channel->links_lost);
+	progress->linkless_ms = atomic_load(&channel->linkless_ms);
 	progress->ended = atomic_load(&channel->ended);
 	progress->failure = (struct error){0};
 	if (progress->ended)
@@ -130,13 +144,17 @@ static void end(struct channel *channel, const struct error *failure)
 	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
 	fd_close(&channel->local_fd);
 	session_fini(&channel->session);
-	if (!channel->link)
-		return;
-	if (failure->code == ERROR_LINK)
+	redial_free(channel->redial);
+	if (channel->attempt)
+		link_abort(channel->attempt);
+	if (channel->link && failure->code == ERROR_LINK)
 		link_abort(channel->link);
-	else
+	else if (channel->link)
 		link_finish(channel->link);
+	channel->attempt = NULL;
 	channel->link = NULL;
+	if (channel->table)
+		channel_table_remove(channel->table, channel);
 }
 
 /* (C) link -> to_local. @returns whether anything came, or -1 with @err set */
@@ -335,11 +353,21 @@ static void on_timer(uv_timer_t *timer)
 	channel_pass(channel);
 }
 
+static uint64_t next_ms(const struct channel *channel)
+{
+	uint64_t deadline_ms = channel->lost_ms + channel->resume_deadline_ms;
+
+	if (channel->link)
+		return session_next_ms(&channel->session);
+	return channel->redial && channel->redial_ms < deadline_ms ? channel->redial_ms
+								   : deadline_ms;
+}
+
 /* The timer may fire early, never late. */
 static void set_timer(struct channel *channel)
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
-	uint64_t due_ms = channel->again ? now_ms : session_next_ms(&channel->session);
+	uint64_t due_ms = channel->again ? now_ms : next_ms(channel);
 
 	if (due_ms >= channel->timer_ms)
 		return;
@@ -351,7 +379,6 @@ static void set_timer(struct channel *channel)
 static void settle_interest(struct channel *channel)
 {
 	struct session *session = &channel->session;
-	struct tls_stream *stream = link_stream(channel->link);
 	bool wants_local = session_wants_local(session);
 	struct iovec span;
 	int local = 0;
@@ -361,9 +388,11 @@ static void settle_interest(struct channel *channel)
 		local |= UV_READABLE;
 	if (session_spans(session, &span, 1) > 0)
 		local |= UV_WRITABLE;
-	if (tls_unsent(stream) || (wants_local && !channel->link_room))
-		link |= UV_WRITABLE;
 	set_local_interest(channel, local);
+	if (!channel->link)
+		return;
+	if (tls_unsent(link_stream(channel->link)) || (wants_local && !channel->link_room))
+		link |= UV_WRITABLE;
 	link_set_interest(channel->link, link);
 }
 
@@ -392,13 +421,136 @@ static bool settle_end(struct channel *channel)
 		/* What came before the RESET is still delivered, if it is wanted. */
 		if (!channel->local_deaf && session_spans(session, &span, 1) > 0) {
 			set_local_interest(channel, UV_WRITABLE);
-			link_set_interest(channel->link, 0);
+			if (channel->link)
+				link_set_interest(channel->link, 0);
 			return true;
 		}
 		reset_error(session, &err);
 		end(channel, &err);
 		return true;
 	}
+	return false;
+}
+
+static void lose_link(struct channel *channel, const struct error *why)
+{
+	uint64_t now_ms = loop_now_ms(channel->worker->loop);
+
+	log_event(LOG_WARNING, "link.lost", "channel=%s peer=%s service=%s reason=\"%s\"",
+		channel->name.id, channel->name.peer, channel->name.service, why->message);
+	if (channel->link)
+		link_abort(channel->link);
+	channel->link = NULL;
+	channel->link_room = false;
+	channel->again = false;
+	channel->lost_ms = now_ms;
+	session_detach(&channel->session);
+	atomic_fetch_add(&channel->links_lost, 1);
+	atomic_store(&channel->linkless_ms, uv_hrtime() / 1000000);
+	if (channel->redial)
+		channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
+}
+
+/* A new link is proven: go on where both sides are. */
+static void gain_link(
+	struct channel *channel, struct link *link, uint64_t delivered, uint64_t limit)
+{
+	uint64_t now_ms = loop_now_ms(channel->worker->loop);
+
+	channel->link = link;
+	channel->link_room = true;
+	channel->again = true;
+	atomic_store(&channel->linkless_ms, 0);
+	session_attach(&channel->session, delivered, limit, now_ms);
+	link_carry(link, on_link, channel);
+	log_event(LOG_NOTICE, "link.resumed",
+		"channel=%s peer=%s service=%s after_ms=%llu replay_bytes=%llu", channel->name.id,
+		channel->name.peer, channel->name.service,
+		(unsigned long long)(now_ms - channel->lost_ms),
+		(unsigned long long)(channel->session.to_peer.taken - delivered));
+	set_timer(channel);
+}
+
+static void on_redialled(struct link *link, const struct handshake *answer, void *owner)
+{
+	struct channel *channel = owner;
+	struct error err;
+
+	channel->attempt = NULL;
+	redial_succeeded(channel->redial);
+	if (session_can_attach(&channel->session, answer->peer_delivered)) {
+		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
+		return;
+	}
+	link_abort(link);
+	error_set(&err, ERROR_PEER, "the peer resumed at an impossible position");
+	end(channel, &err);
+}
+
+static void on_redial_failed(struct link *link, const struct error *why, void *owner)
+{
+	struct channel *channel = owner;
+	struct error err;
+
+	channel->attempt = NULL;
+	if (!link_was_refused(link)) {
+		channel->redial_ms =
+			loop_now_ms(channel->worker->loop) + redial_pause_ms(channel->redial);
+		set_timer(channel);
+		return;
+	}
+	/* The peer proved itself and knows nothing of this channel: it has ended there. */
+	error_set(&err, session_ended_well(&channel->session) ? ERROR_NONE : ERROR_LINK,
+		"the channel did not outlive its lost connection: %s", why->message);
+	end(channel, &err);
+}
+
+static const struct link_events redial_events = {.up = on_redialled, .failed = on_redial_failed};
+
+static void wait_for_link(struct channel *channel)
+{
+	uint64_t now_ms = loop_now_ms(channel->worker->loop);
+	uint64_t delivered;
+	uint64_t limit;
+	struct error err;
+
+	if (now_ms >= channel->lost_ms + channel->resume_deadline_ms) {
+		error_set(&err, ERROR_LINK, "no connection to %s for %llu s", channel->name.peer,
+			(unsigned long long)channel->resume_deadline_ms / 1000);
+		end(channel, &err);
+		return;
+	}
+	if (channel->local_fd >= 0 && deliver(channel, &err) < 0) {
+		end(channel, &err);
+		return;
+	}
+	if (channel->redial && !channel->attempt && now_ms >= channel->redial_ms) {
+		session_position(&channel->session, &delivered, &limit);
+		channel->redial_ms = UINT64_MAX;
+		channel->attempt = redial_try(channel->redial, channel->worker, delivered, limit,
+			&redial_events, channel, &err);
+		if (!channel->attempt)
+			channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
+	}
+	publish_progress(channel);
+	settle_interest(channel);
+	set_timer(channel);
+}
+
+/* What became of a pass: @returns whether the channel goes on with its link */
+static bool survive(struct channel *channel, const struct error *err)
+{
+	struct error ignored;
+
+	if (err->code == ERROR_LINK) {
+		lose_link(channel, err);
+		wait_for_link(channel);
+		return false;
+	}
+	session_reset(&channel->session,
+		err->code == ERROR_PEER ? REASON_PROTOCOL : REASON_LOCAL_GONE, err->message);
+	(void)send_frames(channel, &ignored);
+	end(channel, err);
 	return false;
 }
 
@@ -415,19 +567,12 @@ static void channel_pass(struct channel *channel)
 			settle_end(channel);
 		return;
 	}
-	if (move(channel, &err) < 0) {
-		if (err.code == ERROR_LINK) {
-			end(channel, &err);
-			return;
-		}
-		session_reset(&channel->session,
-			err.code == ERROR_PEER ? REASON_PROTOCOL : REASON_LOCAL_GONE, err.message);
-		struct error ignored;
-
-		(void)send_frames(channel, &ignored);
-		end(channel, &err);
+	if (!channel->link) {
+		wait_for_link(channel);
 		return;
 	}
+	if (move(channel, &err) < 0 && !survive(channel, &err))
+		return;
 	publish_progress(channel);
 	if (settle_end(channel))
 		return;
@@ -455,14 +600,16 @@ static void on_link(void *owner, int events)
 }
 
 struct channel *channel_start(struct worker *worker, struct link *link, int local_fd,
-	uint64_t peer_limit, const struct channel_name *name, struct error *err)
+	const struct channel_settings *settings, struct error *err)
 {
+	const struct channel_name *name = &settings->name;
 	struct channel *channel = calloc(1, sizeof(*channel));
 
 	if (!channel || uv_poll_init(loop_uv(worker->loop), &channel->local, local_fd) != 0) {
 		free(channel);
 		close(local_fd);
 		link_abort(link);
+		redial_free(settings->redial);
 		error_set(err, ERROR_LOCAL, "cannot watch the local socket");
 		return NULL;
 	}
@@ -475,10 +622,13 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->link = link;
 	channel->local_fd = local_fd;
 	channel->name = *name;
+	channel->redial = settings->redial;
+	channel->table = settings->table;
+	channel->resume_deadline_ms = settings->resume_deadline_ms;
 	channel->link_room = true;
 	channel->timer_ms = UINT64_MAX;
-	session_init(
-		&channel->session, &settings, &worker->pool, peer_limit, loop_now_ms(worker->loop));
+	session_init(&channel->session, &session_settings, &worker->pool, settings->peer_limit,
+		loop_now_ms(worker->loop));
 	list_append(&worker->channels, &channel->place);
 	link_carry(link, on_link, channel);
 	log_event(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
@@ -486,6 +636,40 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->again = true;
 	set_timer(channel);
 	return channel;
+}
+
+struct worker *channel_worker(const struct channel *channel)
+{
+	return channel->worker;
+}
+
+void channel_resume(struct channel *channel, struct link *link, const struct resume_message *resume)
+{
+	struct error why;
+	uint64_t delivered;
+	uint64_t limit;
+
+	if (channel->closing || channel->session.state == SESSION_RESET ||
+		resume->epoch <= channel->epoch ||
+		!session_can_attach(&channel->session, resume->delivered)) {
+		link_refuse(link, REASON_NO_SERVICE, CHANNEL_UNKNOWN);
+		return;
+	}
+	channel->epoch = resume->epoch;
+	if (channel->link) {
+		error_set(&why, ERROR_LINK, "the peer came back over a new connection");
+		lose_link(channel, &why);
+	}
+	session_position(&channel->session, &delivered, &limit);
+	link_grant_resume(link, delivered, limit);
+}
+
+void channel_resumed(struct channel *channel, struct link *link, const struct handshake *answer)
+{
+	if (channel->closing || channel->link)
+		link_abort(link);
+	else
+		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
 }
 
 static void reset_and_end(struct channel *channel, enum reason reason, const char *text)
@@ -496,7 +680,8 @@ static void reset_and_end(struct channel *channel, enum reason reason, const cha
 	if (channel->closing)
 		return;
 	session_reset(&channel->session, reason, text);
-	(void)send_frames(channel, &ignored);
+	if (channel->link)
+		(void)send_frames(channel, &ignored);
 	error_set(&err, ERROR_CANCELLED, "%s", text);
 	end(channel, &err);
 }

@@ -199,6 +199,7 @@ static int start(struct server *server, const char *config_path, struct error *e
 		return error_prefix(err, "%s", config_path);
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
+	daemon->channels = channel_table_new();
 	server->loop = loop_new(err);
 	if (!server->loop || start_workers(daemon, err) < 0)
 		return -1;
@@ -240,6 +241,8 @@ static void stop(struct server *server)
 	}
 	for (size_t i = 0; i < server->listener_count; i++)
 		close(server->listeners[i].fd);
+	if (daemon->channels)
+		channel_table_free(daemon->channels);
 	if (daemon->offers)
 		offers_free(daemon->offers);
 	if (daemon->migrations)
