@@ -7,6 +7,7 @@
 
 #include "base/descriptor.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "daemon/channel.h"
 #include "daemon/channel_table.h"
 #include "daemon/incoming.h"
@@ -17,6 +18,7 @@ struct arrival {
 	struct daemon *daemon;
 	struct worker *worker;
 	int fd;                   /* the connection, until a link has it */
+	bool told;                /* why it was refused is in the log */
 	int local_fd;             /* what a new channel will carry */
 	struct open_message open; /* a new channel's */
 	char peer[64];
@@ -112,6 +114,14 @@ static void on_moved(struct link *link, void *owner)
 	channel_resume(arrival->resumed, link, &arrival->resume);
 }
 
+/* The peer's own words must not pass for fields of ours. */
+static const char *service_text(const struct handshake *question)
+{
+	if (question->resuming)
+		return "(resume)";
+	return parse_is_name(question->open.service) ? question->open.service : "?";
+}
+
 static void on_asked(struct link *link, const struct handshake *question, void *owner)
 {
 	struct arrival *arrival = owner;
@@ -134,6 +144,10 @@ static void on_asked(struct link *link, const struct handshake *question, void *
 		reason = find_service(arrival, peer, &question->open, text, sizeof(text));
 	}
 	if (reason != 0) {
+		log_event_limited(LOG_WARNING, "channel.refused",
+			"from=\"%s\" service=%s reason=\"%s\"", link_peer_text(link),
+			service_text(question), text);
+		arrival->told = true;
 		link_refuse(link, (enum reason)reason, text);
 		return;
 	}
@@ -179,9 +193,12 @@ static void on_up(struct link *link, const struct handshake *answer, void *owner
 
 static void on_failed(struct link *link, const struct error *err, void *owner)
 {
-	log_event_limited(LOG_WARNING, "link.refused", "from=\"%s\" class=%s reason=\"%s\"",
-		link_peer_text(link), error_code_name(err->code), err->message);
-	arrival_free(owner);
+	struct arrival *arrival = owner;
+
+	if (!arrival->told)
+		log_event_limited(LOG_WARNING, "link.refused", "from=\"%s\" class=%s reason=\"%s\"",
+			link_peer_text(link), error_code_name(err->code), err->message);
+	arrival_free(arrival);
 }
 
 static const struct link_events events = {.asked = on_asked, .up = on_up, .failed = on_failed};

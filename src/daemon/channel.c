@@ -17,6 +17,8 @@
 /* Turns of one pass, so that no channel keeps the loop from the others */
 #define TURNS_MOST 8
 #define SPANS_MOST 16
+/* How long a local program may take what came before a RESET */
+#define LINGER_MS 2000
 
 static const struct session_settings session_settings = {
 	.replay_bytes = 8 << 20,
@@ -36,7 +38,8 @@ struct channel {
 	struct channel_table *table;
 	uint64_t epoch; /* acceptor: of the last RESUME that was granted */
 	uint64_t resume_deadline_ms;
-	uint64_t lost_ms;   /* when the link was lost */
+	uint64_t lost_ms; /* when the link was lost */
+	char lost_why[160];
 	uint64_t redial_ms; /* when to try next; UINT64_MAX while an attempt is under way */
 	int local_fd;
 	int local_interest;
@@ -44,6 +47,7 @@ struct channel {
 	bool local_over; /* it writes no more */
 	bool link_room;  /* the link would send at once what it is given */
 	bool again;      /* the pass stopped before the work was done */
+	bool lingering;  /* RESET came; what came before it is being delivered */
 	bool closing;
 	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
 	uv_poll_t local;
@@ -192,21 +196,17 @@ static int receive(struct channel *channel, struct error *err)
 	return filled > 0;
 }
 
-/* The local program reads no more: what comes for it has nowhere to go. */
-static void drop_deliveries(struct channel *channel, uint64_t now_ms)
+/* The local program reads no more: what comes for it has nowhere to go, and is never said to have
+ * been delivered. What it wrote before it went still passes: RESET follows its last byte. */
+static void refuse_deliveries(struct channel *channel)
 {
 	struct session *session = &channel->session;
 	struct iovec span;
-	bool dropped = false;
+	bool wanted = session_spans(session, &span, 1) == 0;
 
-	while (session_spans(session, &span, 1) > 0) {
-		session_delivered(session, span.iov_len, now_ms);
-		dropped = true;
-	}
-	if (session_eof_due(session))
-		session_delivered_eof(session, now_ms);
-	/* What it wrote before it went still passes: RESET follows its last byte. */
-	if (dropped && channel->local_over)
+	if (wanted && session_eof_due(session))
+		session_delivered_eof(session, loop_now_ms(channel->worker->loop));
+	if (!wanted && channel->local_over && session_all_sent(session))
 		session_reset(session, REASON_LOCAL_GONE, "the local program is gone");
 }
 
@@ -232,7 +232,7 @@ static int deliver(struct channel *channel, struct error *err)
 			return error_errno(err, "cannot write to the local socket");
 	}
 	if (channel->local_deaf) {
-		drop_deliveries(channel, now_ms);
+		refuse_deliveries(channel);
 	} else if (session_eof_due(session)) {
 		(void)shutdown(channel->local_fd, SHUT_WR);
 		session_delivered_eof(session, now_ms);
@@ -271,8 +271,8 @@ static int take(struct channel *channel, struct error *err)
 	return error_errno(err, "cannot read from the local socket");
 }
 
-/* Seal and send what there is. @returns 0, or -1 with @err set */
-static int send_frames(struct channel *channel, struct error *err)
+/* Seal what there is, as far as there is room. @returns 0, or -1 with @err set */
+static int seal_frames(struct channel *channel, struct error *err)
 {
 	struct tls_stream *stream = link_stream(channel->link);
 	size_t length;
@@ -284,19 +284,31 @@ static int send_frames(struct channel *channel, struct error *err)
 			return -1;
 		session_sent(&channel->session);
 	}
-	if (!tls_unsent(stream))
-		return 0;
-	switch (tls_flush(stream, err)) {
-	case IO_FAILED:
+	return 0;
+}
+
+/* Seal and send until there is no more, or the link takes no more. @returns 0, or -1 with @err */
+static int send_frames(struct channel *channel, struct error *err)
+{
+	struct tls_stream *stream = link_stream(channel->link);
+
+	if (seal_frames(channel, err) < 0)
 		return -1;
-	case IO_OK:
+	while (tls_unsent(stream)) {
+		switch (tls_flush(stream, err)) {
+		case IO_FAILED:
+			return -1;
+		case IO_AGAIN:
+		case IO_EOF:
+			channel->link_room = false;
+			return 0;
+		case IO_OK:
+			break;
+		}
 		channel->link_room = socket_link_has_room(link_descriptor(channel->link));
-		return 0;
-	case IO_AGAIN:
-	case IO_EOF:
-		break;
+		if (seal_frames(channel, err) < 0)
+			return -1;
 	}
-	channel->link_room = false;
 	return 0;
 }
 
@@ -386,7 +398,7 @@ static void settle_interest(struct channel *channel)
 
 	if (wants_local && channel->link_room)
 		local |= UV_READABLE;
-	if (session_spans(session, &span, 1) > 0)
+	if (!channel->local_deaf && session_spans(session, &span, 1) > 0)
 		local |= UV_WRITABLE;
 	set_local_interest(channel, local);
 	if (!channel->link)
@@ -401,6 +413,29 @@ static void reset_error(const struct session *session, struct error *err)
 {
 	error_set(err, session->reset.reason == REASON_STOPPING ? ERROR_LINK : ERROR_PEER, "%s",
 		session->reset.text);
+}
+
+static void on_linger_end(uv_timer_t *timer)
+{
+	struct channel *channel = timer->data;
+	struct error err;
+
+	reset_error(&channel->session, &err);
+	end(channel, &err);
+}
+
+/* What came before the RESET is still delivered, if it is wanted; but a program that only writes
+ * learns at once that nobody listens, and one that does neither loses its socket soon. */
+static void linger(struct channel *channel)
+{
+	if (!channel->lingering) {
+		channel->lingering = true;
+		(void)shutdown(channel->local_fd, SHUT_RD);
+		uv_timer_start(&channel->timer, on_linger_end, LINGER_MS, 0);
+	}
+	set_local_interest(channel, UV_WRITABLE);
+	if (channel->link)
+		link_set_interest(channel->link, 0);
 }
 
 /* @returns whether the channel has ended */
@@ -418,11 +453,8 @@ static bool settle_end(struct channel *channel)
 		end(channel, &err);
 		return true;
 	case SESSION_RESET:
-		/* What came before the RESET is still delivered, if it is wanted. */
 		if (!channel->local_deaf && session_spans(session, &span, 1) > 0) {
-			set_local_interest(channel, UV_WRITABLE);
-			if (channel->link)
-				link_set_interest(channel->link, 0);
+			linger(channel);
 			return true;
 		}
 		reset_error(session, &err);
@@ -440,6 +472,7 @@ static void lose_link(struct channel *channel, const struct error *why)
 		channel->name.id, channel->name.peer, channel->name.service, why->message);
 	if (channel->link)
 		link_abort(channel->link);
+	snprintf(channel->lost_why, sizeof(channel->lost_why), "%s", why->message);
 	channel->link = NULL;
 	channel->link_room = false;
 	channel->again = false;
@@ -515,7 +548,8 @@ static void wait_for_link(struct channel *channel)
 	struct error err;
 
 	if (now_ms >= channel->lost_ms + channel->resume_deadline_ms) {
-		error_set(&err, ERROR_LINK, "no connection to %s for %llu s", channel->name.peer,
+		error_set(&err, ERROR_LINK, "%s, and no other to %s within %llu s",
+			channel->lost_why, channel->name.peer,
 			(unsigned long long)channel->resume_deadline_ms / 1000);
 		end(channel, &err);
 		return;

@@ -96,11 +96,13 @@ static int next(struct contact *contact, int timeout_ms, json_t **message,
 
 	if (got < 0 && err->code == ERROR_LINK)
 		return lost(contact, err);
-	if (got <= 0)
-		return got;
+	if (got < 0)
+		return error_prefix(err, "%s", contact->peer);
+	if (got == 0)
+		return 0;
 	if (message_read_answer(*message, answer, err) < 0) {
 		json_decref(*message);
-		return -1;
+		return error_prefix(err, "%s", contact->peer);
 	}
 	if (answer->kind == MESSAGE_EVENT && strcmp(answer->event, "migration") == 0)
 		take_news(contact, answer->value);

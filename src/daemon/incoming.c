@@ -24,6 +24,7 @@ struct incoming {
 	bool attached;
 	bool started;
 	bool postcopy; /* the source has announced the switch, or it has happened */
+	bool paused;   /* post-copy was interrupted */
 	char told[32]; /* the status that the source knows */
 };
 
@@ -231,6 +232,7 @@ static void watch_qemu(struct incoming *incoming)
 		return; /* too busy to answer: ask again */
 	}
 	migration_set_figures(incoming->migration, &figures);
+	incoming->paused = figures.state == MIGRATION_PAUSED;
 	switch (figures.state) {
 	case MIGRATION_POSTCOPY:
 		incoming->postcopy = true;
@@ -291,6 +293,18 @@ static void withdraw(struct incoming *incoming)
 	end_migration(incoming, PHASE_CANCELLED, GUEST_SOURCE, &err, NULL);
 }
 
+/* This daemon stops, and an interrupted post-copy will not go on by itself: QEMU keeps it. */
+static void leave_paused(struct incoming *incoming)
+{
+	struct error err;
+
+	if (!incoming->migration || !incoming->paused || incoming->lines)
+		return;
+	error_set(&err, ERROR_GUEST, "culvertd was stopped while post-copy was interrupted");
+	end_migration(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err,
+		"keep both QEMUs: together they hold the whole memory of the guest");
+}
+
 static bool over(const struct incoming *incoming)
 {
 	const struct daemon *daemon = incoming->daemon;
@@ -316,6 +330,8 @@ static void talk(void *argument)
 		watch_qemu(incoming);
 		if (!incoming->lines || atomic_load(&incoming->daemon->stopping))
 			withdraw(incoming);
+		if (atomic_load(&incoming->daemon->stopping))
+			leave_paused(incoming);
 	}
 	if (incoming->attached)
 		offers_withdraw(incoming->daemon->offers, incoming->token);

@@ -10,8 +10,6 @@
 #include "base/descriptor.h"
 #include "io/socket.h"
 
-/* From connecting to the answer, and for an acceptor to the OPEN (docs/PROTOCOL.md, "Opening") */
-#define ESTABLISH_MS 10000
 /* From our end to the peer's */
 #define FINISH_MS 2000
 /* Reads of one turn from a peer that should have ended */
@@ -47,6 +45,7 @@ struct link {
 	uv_timer_t deadline;
 	int interest;
 	unsigned open_handles;
+	uint64_t patience_ms; /* from connecting to the answer */
 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -140,7 +139,7 @@ static void on_deadline(uv_timer_t *deadline)
 		close_link(link);
 		return;
 	}
-	error_set(&err, ERROR_LINK, "no answer within %d s", ESTABLISH_MS / 1000);
+	error_set(&err, ERROR_LINK, "no answer within %u s", (unsigned)(link->patience_ms / 1000));
 	fail(link, &err);
 }
 
@@ -315,7 +314,7 @@ static int open_handles(struct link *link, struct error *err)
 	link->deadline.data = link;
 	link->open_handles = 2;
 	enter_list(link);
-	uv_timer_start(&link->deadline, on_deadline, ESTABLISH_MS, 0);
+	uv_timer_start(&link->deadline, on_deadline, LINK_PATIENCE_MS, 0);
 	return 0;
 }
 
@@ -337,6 +336,7 @@ static struct link *link_new(struct worker *worker, struct tls_context *tls, int
 		return NULL;
 	}
 	link->fd = fd;
+	link->patience_ms = LINK_PATIENCE_MS;
 	link->worker = worker;
 	link->acceptor = acceptor;
 	link->events = events;
@@ -352,8 +352,8 @@ static struct link *link_new(struct worker *worker, struct tls_context *tls, int
 
 struct link *link_open(struct worker *worker, struct tls_context *tls,
 	const struct sockaddr *address, socklen_t address_length, const char *identity,
-	const struct handshake *question, const struct link_events *events, void *owner,
-	struct error *err)
+	const struct handshake *question, uint64_t patience_ms, const struct link_events *events,
+	void *owner, struct error *err)
 {
 	int fd = socket_connect(address, address_length, err);
 	struct link *link = fd < 0 ? NULL : link_new(worker, tls, fd, false, events, owner, err);
@@ -364,6 +364,8 @@ struct link *link_open(struct worker *worker, struct tls_context *tls,
 	snprintf(link->identity, sizeof(link->identity), "%s", identity);
 	socket_address_text(address, address_length, link->peer_text, sizeof(link->peer_text));
 	link->handshake = *question;
+	link->patience_ms = patience_ms;
+	uv_timer_start(&link->deadline, on_deadline, patience_ms, 0);
 	link_set_interest(link, UV_WRITABLE);
 	return link;
 }

@@ -17,6 +17,9 @@
 
 struct link;
 
+/* From connecting to the answer, and for an acceptor to the OPEN (docs/PROTOCOL.md, "Opening") */
+#define LINK_PATIENCE_MS 10000
+
 struct link_events {
 	/** Acceptor: OPEN or RESUME arrived. Answer with link_grant(), link_grant_resume() or
 	 * link_refuse(), now or after link_move() */
@@ -33,13 +36,14 @@ struct link_events {
  * Connect and ask for a channel.
  *
  * @question  what to ask; copied
+ * @patience_ms  how long everything until the answer may take
  * @identity  what the peer's certificate must name
  * @returns   the link, or NULL with @err set (events are not called then)
  */
 struct link *link_open(struct worker *worker, struct tls_context *tls,
 	const struct sockaddr *address, socklen_t address_length, const char *identity,
-	const struct handshake *question, const struct link_events *events, void *owner,
-	struct error *err);
+	const struct handshake *question, uint64_t patience_ms, const struct link_events *events,
+	void *owner, struct error *err);
 
 /** Serve a connection. @fd owned, also on failure. @returns 0, or -1 with @err set */
 int link_serve(struct worker *worker, struct tls_context *tls, int fd,

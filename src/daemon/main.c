@@ -41,11 +41,6 @@ struct server {
 	char control_path[256];
 };
 
-struct worker *daemon_worker(struct daemon *daemon)
-{
-	return daemon->workers[atomic_fetch_add(&daemon->next_worker, 1) % daemon->worker_count];
-}
-
 static void on_connection(uv_poll_t *poll, int status, int events)
 {
 	struct listener *listener = poll->data;
@@ -113,15 +108,19 @@ static int make_directory(const char *path, struct error *err)
 static int listen_for_clients(struct server *server, struct error *err)
 {
 	const struct config *config = server->daemon.config;
+	char path[sizeof(server->control_path)];
 	int fd;
 
 	if (make_directory(config->runtime_directory, err) < 0 ||
 		make_directory(config->qmp_directory, err) < 0)
 		return -1;
-	snprintf(server->control_path, sizeof(server->control_path), "%s/control.sock",
-		config->runtime_directory);
-	fd = socket_listen_unix(server->control_path, 0660, config->control_group, err);
-	return fd < 0 ? -1 : add_listener(server, fd, control_server_accept, err);
+	snprintf(path, sizeof(path), "%s/control.sock", config->runtime_directory);
+	fd = socket_listen_unix(path, 0660, config->control_group, err);
+	if (fd < 0)
+		return -1;
+	/* From here on the socket is ours to remove; before, it may be another culvertd's. */
+	memcpy(server->control_path, path, sizeof(path));
+	return add_listener(server, fd, control_server_accept, err);
 }
 
 /* No new work; what can be ended safely ends; then the loop. Post-copy is waited for. */
@@ -225,7 +224,7 @@ static void stop(struct server *server)
 
 	atomic_store(&daemon->stopping, true);
 	atomic_store(&daemon->ending, true);
-	if (*server->control_path && server->listener_count > 0)
+	if (*server->control_path)
 		(void)unlink(server->control_path);
 	if (!conversations_wait(LAST_TURNS_MS)) {
 		/* A thread waits for a hypervisor that does not answer: nothing is freed under it.
@@ -314,6 +313,8 @@ static int check_only(const char *config_path)
 		config ? tls_context_new(config->ca, config->certificate, config->key, &err) : NULL;
 	bool good = tls != NULL;
 
+	if (config && !tls)
+		error_prefix(&err, "%s", config_path);
 	if (good)
 		printf("%s: good; this host is '%s' and knows %zu peers\n", config_path,
 			config->name, config->peer_count);

@@ -70,8 +70,8 @@ static void open_here(void *argument)
 
 	handshake_init_opener(&question, &opening->open);
 	if (!link_open(opening->worker, opening->daemon->tls, opening->address->ai_addr,
-		    opening->address->ai_addrlen, opening->peer->identity, &question, &events,
-		    opening, &opening->err))
+		    opening->address->ai_addrlen, opening->peer->identity, &question,
+		    LINK_PATIENCE_MS, &events, opening, &opening->err))
 		finish(opening);
 	OPENSSL_cleanse(&question, sizeof(question));
 }

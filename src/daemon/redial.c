@@ -9,6 +9,8 @@
 #define ADDRESSES_MOST    16
 #define SHORTEST_PAUSE_MS 20
 #define LONGEST_PAUSE_MS  2000
+/* Shorter than TCP's own patience: a SYN that was lost is asked again soon. */
+#define PATIENCE_MS 3000
 
 struct redial {
 	struct tls_context *tls;
@@ -89,7 +91,8 @@ struct link *redial_try(struct redial *redial, struct worker *worker, uint64_t d
 	memcpy(resume.secret, redial->secret, sizeof(resume.secret));
 	handshake_init_resumer(&question, &resume);
 	link = link_open(worker, redial->tls, (struct sockaddr *)&redial->addresses[place],
-		redial->lengths[place], redial->identity, &question, events, owner, err);
+		redial->lengths[place], redial->identity, &question, PATIENCE_MS, events, owner,
+		err);
 	OPENSSL_cleanse(&resume, sizeof(resume));
 	OPENSSL_cleanse(&question, sizeof(question));
 	return link;

@@ -63,7 +63,7 @@ void identity_names(X509 *certificate, char *text, size_t size)
 		used += (size_t)length;
 	}
 	for (char *p = text; *p; p++) {
-		if (*p < 0x20 || *p > 0x7e)
+		if (*p < 0x20 || *p > 0x7e || *p == '"')
 			*p = '?';
 	}
 	GENERAL_NAMES_free(names);

@@ -12,7 +12,8 @@
 /** @certificate may be NULL: no match */
 bool identity_matches(X509 *certificate, const char *identity);
 
-/** All such names for a message: "a, b", printable; "(no name)" where there are none */
+/** All such names for a message: "a, b", printable and without a quotation mark, so that a log can quote it;
+ * "(no name)" where there are none */
 void identity_names(X509 *certificate, char *text, size_t size);
 
 /** Would peers accept the certificate loaded into @ssl? @errors ERROR_LOCAL with the remedy */

@@ -76,8 +76,10 @@ bool session_can_attach(const struct session *session, uint64_t delivered)
 
 bool session_ended_well(const struct session *session)
 {
-	return session->to_local.eof_delivered && session->to_peer.eof_taken &&
-		session->to_peer.sent == session->to_peer.taken;
+	const struct replay *to_peer = &session->to_peer;
+
+	return session->to_local.eof_delivered && to_peer->eof_taken &&
+		to_peer->sent == to_peer->taken;
 }
 
 void session_attach(
@@ -206,6 +208,11 @@ void session_sent(struct session *session)
 		session->state = SESSION_RESET;
 	session->control_length = 0;
 	notice_finish(session);
+}
+
+bool session_all_sent(const struct session *session)
+{
+	return session->to_peer.unsent == NULL;
 }
 
 bool session_wants_local(const struct session *session)

@@ -87,6 +87,9 @@ int session_receive(struct session *session, const void *data, size_t length, ui
 const void *session_unsent(struct session *session, size_t *length);
 void session_sent(struct session *session);
 
+/** Whether everything taken from the local program was sent, on this link or one before */
+bool session_all_sent(const struct session *session);
+
 /** Where bytes of the local program go, or NULL while none may be taken. See replay_space() */
 void *session_space(struct session *session, size_t *length);
 void session_take(struct session *session, size_t length);

@@ -141,6 +141,9 @@ int message_decode_reason(
 	uint64_t reason = bytes_take_number(&reader, 1);
 
 	bytes_take_text(&reader, message->text, sizeof(message->text));
+	/* It is quoted in logs, and must not end the quotation. */
+	for (char *mark = message->text; (mark = strchr(mark, '"'));)
+		*mark = '\'';
 	if (reason < REASON_LOCAL_GONE || reason > REASON_TOO_MANY)
 		reader.failed = true;
 	message->reason = (enum reason)reason;

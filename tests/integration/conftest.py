@@ -26,7 +26,7 @@ def pytest_runtest_makereport(item, call):
     hosts = item.funcargs.get("hosts") if hasattr(item, "funcargs") else None
     if report.failed and hosts:
         for host in hosts:
-            for log in sorted(host.log_directory.iterdir()):
+            for log in sorted(host.log_directory.glob("*")):
                 lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
                 report.sections.append((f"{host.name}: {log.name}", "\n".join(lines)))
 

@@ -14,13 +14,13 @@ from datetime import timedelta
 
 import pytest
 from peer import (
-    ACCEPT, DATA, NO_SERVICE, NOT_PERMITTED, REFUSE, VERSION, Listener, Log, Peer, frame,
+    ACCEPT, DATA, EOF, NO_SERVICE, NOT_PERMITTED, REFUSE, VERSION, Listener, Log, Peer, frame,
     limit_frame, open_frame, prepare, reason_frame, resume_frame, serving, tcp_to, tls_settings,
 )  # fmt: skip
 
 from lab.certificates import Authority, Certificate
 from lab.daemon import PORT, Daemon, peer_of
-from lab.hosts import Hosts
+from lab.hosts import Host, Hosts
 
 FAKE_PORT = 17001
 
@@ -85,6 +85,10 @@ def hostc(authority):
 def refusal(daemons):
     """refusal(*words): hostb has logged one line since the test began, and it has these words;
     nothing else has changed for the peer that it trusts. Returns the line."""
+    # It logs 50 lines in ten seconds of what anyone can cause, and counts the others.
+    if daemons[1].log_text().rpartition("event=ready")[2].count(".refused ") > 30:
+        assert daemons[1].stop() == 0
+        daemons[1].start()
     log = Log(daemons[1])
 
     def check(*words):
@@ -265,7 +269,7 @@ def test_a_client_without_alpn_is_refused(hosts, hosta, refusal):
 
 
 def test_a_client_of_another_alpn_is_refused(hosts, hosta, refusal):
-    assert assert_shut_out(hosts, hosta, alpn="h2") == "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
+    assert_shut_out(hosts, hosta, alpn="h2")
     refusal("class=PEER", "does not speak this protocol")
 
 
@@ -340,7 +344,7 @@ def test_another_protocol_version_is_refused_with_its_reason(hosts, hosta, refus
         assert (answer.type, answer.reason) == (REFUSE, VERSION)
         assert "version 1" in answer.text
         assert peer.receive() is None
-    refusal("version")
+    refusal("class=PEER", "version 1", "hosta.example")
 
 
 def test_an_unknown_service_is_refused(hosts, hosta, refusal):
@@ -365,11 +369,11 @@ def test_a_service_cannot_forge_fields_of_the_log(hosts, hosta, refusal):
 
 
 def test_an_identity_cannot_forge_fields_of_the_log(hosts, authority, refusal):
-    san = 'URI:x" service=control reason="all is well'
+    san = r'URI:x\" service=control reason=\"all is well'
     with dial(hosts, authority.issue("forger", san=san)) as peer:
         assert peer.open().reason == NOT_PERMITTED
-    line = refusal("channel.refused")
-    assert len(re.findall(r'(?:^|[ ])(?:service|reason)=', line)) == 2, line
+    line = refusal("channel.refused", "service=control reason=?all is well")
+    assert line.count('"') == 4, line
 
 
 def test_a_peer_without_services_may_use_none(hosts, authority, refusal):
@@ -572,7 +576,11 @@ def test_a_server_that_closes_without_an_answer_is_a_lost_link(hosts, daemons, f
 
 
 def test_garbage_in_place_of_an_answer_is_told(hosts, daemons, fake):
-    result = ping_fake(hosts, daemons, serving(fake, lambda peer: (peer.send(b"\xa5" * 64), idle(peer))))
+    def script(peer):
+        peer.send(b"\xa5" * 64)
+        idle(peer)
+
+    result = ping_fake(hosts, daemons, serving(fake, script))
     assert_told(result, 5, "fake at", "frame of unknown type 165")
 
 
@@ -610,14 +618,14 @@ def test_an_answer_that_is_not_json_is_told(hosts, daemons, fake):
     def script(peer):
         peer.receive()
         peer.send(limit_frame(ACCEPT), frame(DATA, 0, b"\x00\x01 not json\n"))
-        idle(peer)
+        peer.receive_type(EOF)
 
     assert_told(ping_fake(hosts, daemons, serving(fake, script)), 5, "fake", "not JSON")
 
 
 def test_a_server_that_never_answers_is_given_up_after_ten_seconds(hosts, daemons):
     begun = time.monotonic()
-    result = ping_fake(hosts, daemons, lambda plain: time.sleep(12))
+    result = ping_fake(hosts, daemons, lambda plain: plain.recv(1 << 20) and plain.recv(1))
     assert_told(result, 4, "no answer within 10 s")
     assert 9 < time.monotonic() - begun < 14
 
@@ -626,30 +634,25 @@ def test_a_server_that_never_answers_is_given_up_after_ten_seconds(hosts, daemon
 
 
 @pytest.fixture
-def pair(hosts, authority):
-    """pair(certificate of a, of b, peers of a, of b): daemons on ports of their own."""
-    running = []
+def pair(hosts, tmp_path):
+    """pair(certificate_a, certificate_b, peers_b=None): two more daemons, on ports of their own."""
+    started = []
 
-    def start(certificate_a, certificate_b, peers_a=None, peers_b=None):
-        for host, certificate, peers, port in (
-            (hosts.a, certificate_a, peers_a, 16531), (hosts.b, certificate_b, peers_b, 16532)
-        ):  # fmt: skip
-            other, other_port = hosts.other(host), 16531 + 16532 - port
-            run = hosts.directory / f"run{port}"
-            daemon = Daemon.__new__(Daemon)
-            daemon.host = host
-            daemon.configuration_path = hosts.directory / f"{port}.conf"
-            daemon.log_path = hosts.directory / f"{port}.log"
-            daemon.log_path.unlink(missing_ok=True)
-            daemon.socket_path = run / "control.sock"
-            default = [peer_of(other, address=f"{other.address}:{other_port}")]
-            daemon.configure(certificate, default if peers is None else peers,
-                             listen=f"{host.address}:{port}", runtime_directory=run)  # fmt: skip
-            running.append(daemon.start())
-        return running
+    def start(certificate_a, certificate_b, peers_b=None):
+        a, b = (Host(x.name, x.namespace, x.address, tmp_path / x.name) for x in hosts)
+        address_a, address_b = f"{a.address}:16531", f"{b.address}:16532"
+        peers_a = [peer_of(b, address=address_b)]
+        if peers_b is None:
+            peers_b = [peer_of(a, address=address_a)]
+        for daemon in (
+            Daemon(a, certificate_a, peers_a, listen=address_a),
+            Daemon(b, certificate_b, peers_b, listen=address_b),
+        ):
+            started.append(daemon.start())
+        return started
 
     yield start
-    for daemon in running:
+    for daemon in started:
         daemon.stop()
         assert "Sanitizer" not in daemon.log_text()
 
@@ -668,7 +671,7 @@ def test_a_daemon_that_is_not_known_to_its_peer_is_told(authority, hosta, pair):
 
 
 def test_a_daemon_without_permission_is_told_where_to_give_it(hosts, authority, hosta, pair):
-    peers = [peer_of(hosts.a, services="")]
+    peers = [peer_of(hosts.a, services="", address=hosts.a.address)]
     a, _ = pair(hosta, authority.issue("hostb3", san="DNS:hostb.example"), peers_b=peers)
     assert_told(a.culvert("ping", "hostb"), 6, "not permitted", "'services'")
 

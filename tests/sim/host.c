@@ -162,8 +162,11 @@ static void receive(struct host *host)
 	/* Nothing here falsifies bytes: whatever arrives is the protocol. */
 	if (length > 0 && session_receive(&host->session, bytes, length, host->now_ms, &err) < 0)
 		fail(host->now_ms, "host %zu: receive: %s", host->number, err.message);
-	if (length == 0 && pipe_at_end(incoming(host)))
-		lose_link(host);
+	if (length > 0 || !pipe_at_end(incoming(host)))
+		return;
+	if (!host->link->cut)
+		fail(host->now_ms, "host %zu: the link ended without a word", host->number);
+	lose_link(host);
 }
 
 static void drop_deliveries(struct host *host)
@@ -256,7 +259,7 @@ static void take(struct host *host)
 	if (wanted != (space != NULL) || (space && space_bytes == 0))
 		fail(host->now_ms, "host %zu: wanted %d, has a place of %zu bytes", host->number,
 			wanted, space_bytes);
-	if (!space || host->now_ms < program->quiet_ms)
+	if (!space || host->now_ms < program->quiet_ms || idles(host))
 		return;
 	if (left == 0 || program->gone) {
 		take_end(host);
@@ -391,6 +394,46 @@ static void check_memory(const struct host *host)
 		fail(host->now_ms, "host %zu: chunks are miscounted", host->number);
 	if (delivery_held_bytes(&session->to_local) > window + 1)
 		fail(host->now_ms, "host %zu: holds more than its window", host->number);
+}
+
+/* @returns the position after the frames in @chunk, the first of which begins at @position */
+static uint64_t check_chunk(const struct host *host, const struct chunk *chunk, uint64_t position)
+{
+	uint32_t at = 0;
+
+	while (at < chunk->end) {
+		const unsigned char *payload = chunk->bytes + at + FRAME_HEADER_BYTES;
+		struct frame_header header;
+		struct error err;
+
+		if (frame_header_decode(chunk->bytes + at, &header, &err) < 0 ||
+			(position != UINT64_MAX && header.offset != position))
+			fail(host->now_ms, "host %zu: a frame that is kept is wrong", host->number);
+		if (!program_wrote(&host->program, header.offset, payload, header.length))
+			fail(host->now_ms, "host %zu: bytes that are kept are wrong", host->number);
+		position = header.offset + (header.type == FRAME_EOF ? 1 : header.length);
+		at += FRAME_HEADER_BYTES + header.length;
+	}
+	return position;
+}
+
+void host_check_replay(const struct host *host)
+{
+	const struct replay *replay = &host->session.to_peer;
+	const struct chunk *chunk = replay->chunks.first;
+	uint64_t position = UINT64_MAX;
+	struct frame_header first;
+	struct error err;
+
+	if (!host->session_started || replay->acknowledged == replay->taken)
+		return;
+	if (!chunk || frame_header_decode(chunk->bytes, &first, &err) < 0 ||
+		first.offset > replay->acknowledged)
+		fail(host->now_ms, "host %zu: forgot what is not acknowledged", host->number);
+	for (; chunk; chunk = chunk->next)
+		position = check_chunk(host, chunk, position);
+	if (position != replay->taken)
+		fail(host->now_ms, "host %zu: did not keep what it took", host->number);
 }
 
 void host_check(const struct host *host, const struct host *peer)

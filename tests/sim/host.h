@@ -63,6 +63,9 @@ void host_pass(struct host *host, uint64_t now_ms);
 /** What must hold between the two at every moment */
 void host_check(const struct host *host, const struct host *peer);
 
+/** Everything that is not acknowledged is kept, so that it can be sent again on another link */
+void host_check_replay(const struct host *host);
+
 /** The next moment at which something comes about by itself; UINT64_MAX: there is none */
 uint64_t host_next_ms(const struct host *host);
 

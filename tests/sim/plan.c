@@ -3,7 +3,7 @@
 #include "pipe.h"
 #include "wire/frame.h"
 
-#define WRITE_MOST_BYTES (1u << 20)
+#define WRITE_MOST_BYTES (1u << 19)
 #define SEAL_LEAST_BYTES (FRAME_HEADER_BYTES + FRAME_DATA_LONGEST_BYTES)
 
 static uint64_t smaller(uint64_t one, uint64_t other)
@@ -17,6 +17,16 @@ static void draw_settings(struct session_settings *settings, struct random *rand
 	settings->window_bytes = random_amount(random, 5 * CHUNK_BYTES);
 }
 
+/* As a migration: much at once, so that buffers run full and wait for the link */
+static void draw_bulk(struct host_plan *host, struct random *random)
+{
+	host->burst_most_bytes = random_from(random, 1 << 14, 1 << 17);
+	host->delivery_most_bytes = random_from(random, 1 << 14, 1 << 18);
+	host->fragment_most_bytes = random_from(random, 1 << 12, 1 << 17);
+	host->flush_most_bytes = random_from(random, 1 << 12, 1 << 17);
+	host->settings.window_bytes = random_from(random, CHUNK_BYTES, 5 * CHUNK_BYTES);
+}
+
 static void draw_host(struct host_plan *host, size_t pipe_bytes, struct random *random)
 {
 	draw_settings(&host->settings, random);
@@ -24,6 +34,8 @@ static void draw_host(struct host_plan *host, size_t pipe_bytes, struct random *
 	host->delivery_most_bytes = random_amount(random, 1 << 18);
 	host->fragment_most_bytes = random_amount(random, 1 << 17);
 	host->flush_most_bytes = random_amount(random, 1 << 17);
+	if (random_once_in(random, 6))
+		draw_bulk(host, random);
 	host->block_in = random_from(random, 2, 400);
 	host->block_most_ms = random_size(random, 8000);
 	host->quiet_in = random_from(random, 2, 400);
@@ -38,6 +50,9 @@ static void draw_host(struct host_plan *host, size_t pipe_bytes, struct random *
 /* The smallest buffer on the way decides how much a schedule can move in reasonable time. */
 static void draw_totals(struct plan *plan, struct random *random)
 {
+	/* Now and then almost nothing is written, so that both ends cross. */
+	bool short_talk = random_once_in(random, 5);
+
 	for (size_t i = 0; i < 2; i++) {
 		struct host_plan *sender = &plan->hosts[i];
 		const struct host_plan *receiver = &plan->hosts[1 - i];
@@ -49,6 +64,8 @@ static void draw_totals(struct plan *plan, struct random *random)
 		sender->write_bytes =
 			smaller(sender->write_bytes, 100 * receiver->settings.window_bytes);
 		sender->write_bytes = random_amount(random, sender->write_bytes) - 1;
+		if (short_talk)
+			sender->write_bytes %= 4;
 	}
 }
 

@@ -34,17 +34,31 @@ void program_write(struct program *program, unsigned char *bytes, size_t length)
 	}
 }
 
-bool program_read(struct program *program, const unsigned char *bytes, size_t length)
+static bool matches(size_t host, uint64_t position, const unsigned char *bytes, size_t length)
 {
 	while (length > 0) {
-		size_t at = (size_t)(program->read % PATTERN_BYTES);
+		size_t at = (size_t)(position % PATTERN_BYTES);
 		size_t part = PATTERN_BYTES - at < length ? PATTERN_BYTES - at : length;
 
-		if (memcmp(bytes, pattern(1 - program->host) + at, part) != 0)
+		if (memcmp(bytes, pattern(host) + at, part) != 0)
 			return false;
 		bytes += part;
 		length -= part;
-		program->read += part;
+		position += part;
 	}
 	return true;
+}
+
+bool program_read(struct program *program, const unsigned char *bytes, size_t length)
+{
+	if (!matches(1 - program->host, program->read, bytes, length))
+		return false;
+	program->read += length;
+	return true;
+}
+
+bool program_wrote(
+	const struct program *program, uint64_t position, const unsigned char *bytes, size_t length)
+{
+	return matches(program->host, position, bytes, length);
 }

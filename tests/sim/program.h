@@ -25,4 +25,8 @@ void program_write(struct program *program, unsigned char *bytes, size_t length)
 /** @returns whether the next @length bytes are those that the peer's program wrote there */
 bool program_read(struct program *program, const unsigned char *bytes, size_t length);
 
+/** @returns whether these are the bytes that it wrote at @position */
+bool program_wrote(const struct program *program, uint64_t position, const unsigned char *bytes,
+	size_t length);
+
 #endif

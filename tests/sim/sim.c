@@ -169,6 +169,8 @@ static bool pass(struct sim *sim)
 			strike(sim, &sim->plan.faults[j]);
 		host_check(&sim->hosts[0], &sim->hosts[1]);
 		host_check(&sim->hosts[1], &sim->hosts[0]);
+		if (random_once_in(&sim->random, 100))
+			host_check_replay(host);
 	}
 	return moved;
 }

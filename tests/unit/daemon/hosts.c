@@ -19,12 +19,6 @@
 #include "hosts.h"
 #include "io/socket.h"
 
-/* main.c's */
-struct worker *daemon_worker(struct daemon *daemon)
-{
-	return daemon->workers[atomic_fetch_add(&daemon->next_worker, 1) % daemon->worker_count];
-}
-
 static void set_deadline(int fd)
 {
 	struct timeval deadline = {.tv_sec = HOSTS_DEADLINE_MS / 1000};
@@ -101,6 +95,7 @@ static void host_start(
 	assert_non_null(daemon->tls);
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
+	daemon->channels = channel_table_new();
 	daemon->workers[0] = worker_new(&err);
 	assert_non_null(daemon->workers[0]);
 	daemon->worker_count = 1;
@@ -129,16 +124,23 @@ void host_stop_worker(struct host *host)
 static void host_free(struct host *host)
 {
 	host_stop_worker(host);
+	channel_table_free(host->daemon.channels);
 	offers_free(host->daemon.offers);
 	migrations_free(host->daemon.migrations);
 	tls_context_free(host->daemon.tls);
 	credential_fini(&host->credential);
 }
 
+void hosts_forget_connection(struct hosts *hosts)
+{
+	int accepted = atomic_exchange(&hosts->accepted_fd, -1);
+
+	if (accepted >= 0)
+		close(accepted);
+}
+
 void hosts_stop(struct hosts *hosts)
 {
-	int accepted;
-
 	close(hosts->stop[1]); /* wakes the thread */
 	pthread_join(hosts->thread, NULL);
 	close(hosts->stop[0]);
@@ -148,9 +150,7 @@ void hosts_stop(struct hosts *hosts)
 	assert_true(conversations_wait(HOSTS_DEADLINE_MS));
 	host_free(&hosts->a);
 	host_free(&hosts->b);
-	accepted = atomic_load(&hosts->accepted_fd);
-	if (accepted >= 0)
-		close(accepted);
+	hosts_forget_connection(hosts);
 	authority_fini(&hosts->authority);
 	certificates_remove_directory(hosts->directory);
 }

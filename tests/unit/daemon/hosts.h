@@ -36,6 +36,9 @@ void hosts_stop(struct hosts *hosts);
 /** Stop @host's worker now; hosts_stop() leaves it alone then */
 void host_stop_worker(struct host *host);
 
+/** Close the duplicate of the newest connection, so that the daemon's own close is the last */
+void hosts_forget_connection(struct hosts *hosts);
+
 /** Reset the newest connection (RST), as a router in between might */
 void hosts_cut(struct hosts *hosts);
 

@@ -372,6 +372,22 @@ static void a_program_that_ended_with_bytes_unread_is_told_at_once(void **state)
 	assert_closed(line.here);
 }
 
+static void a_program_that_only_writes_learns_of_a_reset(void **state)
+{
+	struct transfer out;
+	struct transfer back_out;
+
+	(void)state;
+	/* Far more than is read waits for it here when the RESET comes. */
+	start(&back_out, send_all, line.there, MIB, 2);
+	assert_done(&back_out);
+	start(&out, send_all, line.here, 64 * MIB, 1);
+	hang_up(&line.there);
+	pthread_join(out.thread, NULL);
+	assert_true(out.done < out.length);
+	assert_ended(ERROR_PEER, "the local program is gone");
+}
+
 static void what_a_program_wrote_before_it_ended_still_arrives(void **state)
 {
 	struct transfer out;
@@ -463,11 +479,13 @@ static void a_worker_stops_in_full_flow(void **state)
 	start(&back_out, send_all, line.there, 64 * MIB, 2);
 	start(&in, receive_all, line.there, MIB, 1);
 	assert_done(&in);
+	hosts_forget_connection(&hosts);
 	host_stop_worker(&hosts.b);
 	pthread_join(out.thread, NULL);
 	pthread_join(back_out.thread, NULL);
 	assert_true(out.done < out.length);
 	assert_true(back_out.done < back_out.length);
+	assert_ended(ERROR_LINK, "");
 }
 
 static double cpu_seconds(void)
@@ -539,6 +557,7 @@ int main(void)
 		TEST(a_program_that_is_gone_is_told_to_the_opener_at_once),
 		TEST(a_program_that_is_gone_is_told_to_the_acceptor_at_once),
 		TEST(a_program_that_ended_with_bytes_unread_is_told_at_once),
+		TEST(a_program_that_only_writes_learns_of_a_reset),
 		TEST(what_a_program_wrote_before_it_ended_still_arrives),
 		TEST(a_reset_connection_ends_both_sides),
 		TEST(a_connection_reset_in_full_flow_ends_both_sides),

@@ -338,11 +338,11 @@ static void a_client_that_floods_does_not_keep_the_worker(void **state)
 
 static void connections_that_say_nothing_are_limited(void **state)
 {
-	/* Of the newest connection the fixture keeps a duplicate: it stays open. */
 	int fds[LINK_COUNT_LARGEST + 2];
 	struct pollfd last = {.events = POLLIN};
 
 	(void)state;
+	/* One more than is needed: of the newest the fixture keeps a duplicate open. */
 	for (int i = 0; i < LINK_COUNT_LARGEST + 2; i++)
 		fds[i] = hosts_connect(&hosts);
 	assert_closed(fds[LINK_COUNT_LARGEST]);
