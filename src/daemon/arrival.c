@@ -1,5 +1,6 @@
 #include "daemon/arrival.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/channel.h"
+#include "daemon/channel_table.h"
 #include "daemon/incoming.h"
 #include "daemon/link.h"
 #include "io/socket.h"
@@ -15,15 +17,23 @@
 struct arrival {
 	struct daemon *daemon;
 	struct worker *worker;
-	int fd;       /* the connection, until a link has it */
-	int local_fd; /* what the channel will carry */
-	struct channel_name name;
+	int fd;                   /* the connection, until a link has it */
+	bool told;                /* why it was refused is in the log */
+	int local_fd;             /* what a new channel will carry */
+	struct open_message open; /* a new channel's */
+	char peer[64];
+	uint64_t resume_deadline_ms;
+	struct channel *resumed; /* held; NULL: a new channel */
+	struct resume_message resume;
 };
 
 static void arrival_free(struct arrival *arrival)
 {
 	fd_close(&arrival->fd);
 	fd_close(&arrival->local_fd);
+	if (arrival->resumed)
+		channel_put(arrival->resumed);
+	OPENSSL_cleanse(arrival, sizeof(*arrival));
 	free(arrival);
 }
 
@@ -52,11 +62,36 @@ static int open_control(struct arrival *arrival, const struct config_peer *peer,
 }
 
 /* @returns REASON_* and @text, or 0 when arrival->local_fd is what was asked for */
-static int find_service(struct arrival *arrival, const struct link *link,
-	const struct open_message *open, const struct config_peer **peer, char *text, size_t size)
+static int find_service(struct arrival *arrival, const struct config_peer *peer,
+	const struct open_message *open, char *text, size_t size)
 {
 	struct error err;
 
+	if (atomic_load(&arrival->daemon->stopping)) {
+		snprintf(text, size, "culvertd is stopping there");
+		return REASON_STOPPING;
+	}
+	if (strcmp(open->service, "migration") == 0) {
+		arrival->local_fd =
+			offers_take(arrival->daemon->offers, peer->name, open->argument);
+		snprintf(text, size, "no such token");
+		return arrival->local_fd < 0 ? REASON_NO_SERVICE : 0;
+	}
+	if (strcmp(open->service, "control") != 0) {
+		snprintf(text, size, "no such service");
+		return REASON_NO_SERVICE;
+	}
+	if (open_control(arrival, peer, &err) < 0) {
+		snprintf(text, size, "%.150s", err.message);
+		return REASON_TOO_MANY;
+	}
+	return 0;
+}
+
+/* The peer by its certificate, if it may do anything here. @returns REASON_* and @text, or 0 */
+static int find_peer(struct arrival *arrival, const struct link *link,
+	const struct config_peer **peer, char *text, size_t size)
+{
 	*peer = peer_of(arrival, link);
 	if (!*peer) {
 		snprintf(text, size, "no [peer] section there has an identity of this host");
@@ -68,66 +103,102 @@ static int find_service(struct arrival *arrival, const struct link *link,
 			"section there");
 		return REASON_NOT_PERMITTED;
 	}
-	if (atomic_load(&arrival->daemon->stopping)) {
-		snprintf(text, size, "culvertd is stopping there");
-		return REASON_STOPPING;
-	}
-	if (strcmp(open->service, "migration") == 0) {
-		arrival->local_fd =
-			offers_take(arrival->daemon->offers, (*peer)->name, open->argument);
-		snprintf(text, size, "no such token");
-		return arrival->local_fd < 0 ? REASON_NO_SERVICE : 0;
-	}
-	if (strcmp(open->service, "control") != 0) {
-		snprintf(text, size, "no such service");
-		return REASON_NO_SERVICE;
-	}
-	if (open_control(arrival, *peer, &err) < 0) {
-		snprintf(text, size, "%.150s", err.message);
-		return REASON_TOO_MANY;
-	}
 	return 0;
 }
 
-static void on_asked(struct link *link, const struct open_message *open, void *owner)
+/* On the loop of the channel that is to be resumed */
+static void on_moved(struct link *link, void *owner)
+{
+	struct arrival *arrival = owner;
+
+	channel_resume(arrival->resumed, link, &arrival->resume);
+}
+
+/* The peer's own words must not pass for fields of ours. */
+static const char *service_text(const struct handshake *question)
+{
+	if (question->resuming)
+		return "(resume)";
+	return parse_is_name(question->open.service) ? question->open.service : "?";
+}
+
+static void on_asked(struct link *link, const struct handshake *question, void *owner)
 {
 	struct arrival *arrival = owner;
 	const struct config_peer *peer;
 	char text[200];
-	int reason = find_service(arrival, link, open, &peer, text, sizeof(text));
+	int reason = find_peer(arrival, link, &peer, text, sizeof(text));
 
+	if (reason == 0 && question->resuming) {
+		arrival->resume = question->resume;
+		arrival->resumed = channel_table_find(
+			arrival->daemon->channels, &question->resume, peer->name);
+		if (arrival->resumed) {
+			arrival->worker = channel_worker(arrival->resumed);
+			link_move(link, arrival->worker, on_moved);
+			return;
+		}
+		snprintf(text, sizeof(text), CHANNEL_UNKNOWN);
+		reason = REASON_NO_SERVICE;
+	} else if (reason == 0) {
+		reason = find_service(arrival, peer, &question->open, text, sizeof(text));
+	}
 	if (reason != 0) {
 		log_event_limited(LOG_WARNING, "channel.refused",
 			"from=\"%s\" service=%s reason=\"%s\"", link_peer_text(link),
-			/* The peer's own words must not pass for fields of ours. */
-			parse_is_name(open->service) ? open->service : "?", text);
+			service_text(question), text);
+		arrival->told = true;
 		link_refuse(link, (enum reason)reason, text);
-		arrival_free(arrival);
 		return;
 	}
-	channel_name_fill(&arrival->name, open, peer->name, "accepted");
+	arrival->open = question->open;
+	snprintf(arrival->peer, sizeof(arrival->peer), "%s", peer->name);
+	arrival->resume_deadline_ms = peer->resume_deadline_ms;
 	link_grant(link, channel_first_limit());
 }
 
-static void on_up(struct link *link, uint64_t peer_limit, void *owner)
+static void carry_new(struct arrival *arrival, struct link *link, const struct handshake *answer)
+{
+	struct channel_settings settings = {
+		.peer_limit = answer->peer_limit,
+		.resume_deadline_ms = arrival->resume_deadline_ms,
+		.table = arrival->daemon->channels,
+	};
+	struct channel *channel;
+	struct error err;
+
+	channel_name_fill(&settings.name, &arrival->open, arrival->peer, "accepted");
+	channel =
+		channel_start(arrival->worker, link, fd_take(&arrival->local_fd), &settings, &err);
+	if (!channel) {
+		log_event(LOG_ERROR, "channel.failed", "reason=\"%s\"", err.message);
+		return;
+	}
+	if (channel_table_add(arrival->daemon->channels, &arrival->open, arrival->peer, channel) <
+		0)
+		channel_end(channel);
+	channel_put(channel);
+}
+
+static void on_up(struct link *link, const struct handshake *answer, void *owner)
 {
 	struct arrival *arrival = owner;
-	struct error err;
-	struct channel *channel = channel_start(arrival->worker, link, fd_take(&arrival->local_fd),
-		peer_limit, &arrival->name, &err);
 
-	if (channel)
-		channel_put(channel);
+	if (arrival->resumed)
+		channel_resumed(arrival->resumed, link, answer);
 	else
-		log_event(LOG_ERROR, "channel.failed", "reason=\"%s\"", err.message);
+		carry_new(arrival, link, answer);
 	arrival_free(arrival);
 }
 
 static void on_failed(struct link *link, const struct error *err, void *owner)
 {
-	log_event_limited(LOG_WARNING, "link.refused", "from=\"%s\" class=%s reason=\"%s\"",
-		link_peer_text(link), error_code_name(err->code), err->message);
-	arrival_free(owner);
+	struct arrival *arrival = owner;
+
+	if (!arrival->told)
+		log_event_limited(LOG_WARNING, "link.refused", "from=\"%s\" class=%s reason=\"%s\"",
+			link_peer_text(link), error_code_name(err->code), err->message);
+	arrival_free(arrival);
 }
 
 static const struct link_events events = {.asked = on_asked, .up = on_up, .failed = on_failed};

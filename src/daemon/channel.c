@@ -9,6 +9,8 @@
 
 #include "base/descriptor.h"
 #include "base/log.h"
+#include "daemon/channel_table.h"
+#include "daemon/redial.h"
 #include "io/socket.h"
 #include "tunnel/session.h"
 
@@ -18,19 +20,27 @@
 /* How long a local program may take what came before a RESET */
 #define LINGER_MS 2000
 
-static const struct session_settings settings = {
+static const struct session_settings session_settings = {
 	.replay_bytes = 8 << 20,
 	.window_bytes = 2 << 20,
-	.heartbeat_ms = 2000,
-	.silence_ms = 15000,
+	.heartbeat_ms = 800,
+	.silence_ms = 2800,
 };
 
 struct channel {
 	struct list place; /* in its worker's list */
 	struct worker *worker;
 	struct session session;
-	struct link *link; /* NULL once it has ended */
+	struct link *link;    /* NULL while it is lost, and once the channel has ended */
+	struct link *attempt; /* opener: the link that may come next */
 	struct channel_name name;
+	struct redial *redial;
+	struct channel_table *table;
+	uint64_t epoch; /* acceptor: of the last RESUME that was granted */
+	uint64_t resume_deadline_ms;
+	uint64_t lost_ms; /* when the link was lost */
+	char lost_why[160];
+	uint64_t redial_ms; /* when to try next; UINT64_MAX while an attempt is under way */
 	int local_fd;
 	int local_interest;
 	bool local_deaf; /* the local program reads no more */
@@ -46,16 +56,19 @@ struct channel {
 	unsigned open_handles;
 	_Atomic uint64_t to_peer_bytes;
 	_Atomic uint64_t to_local_bytes;
+	_Atomic uint64_t links_lost;
+	_Atomic uint64_t linkless_ms;
 	atomic_bool ended;
 	struct error failure; /* written before ended is set */
 };
 
 static void channel_pass(struct channel *channel);
 static void on_local(uv_poll_t *local, int status, int events);
+static void on_link(void *owner, int events);
 
 uint64_t channel_first_limit(void)
 {
-	return settings.window_bytes;
+	return session_settings.window_bytes;
 }
 
 void channel_name_fill(struct channel_name *name, const struct open_message *open, const char *peer,
@@ -83,6 +96,8 @@ void channel_progress(struct channel *channel, struct channel_progress *progress
 {
 	progress->to_peer_bytes = atomic_load(&channel->to_peer_bytes);
 	progress->to_local_bytes = atomic_load(&channel->to_local_bytes);
+	progress->links_lost = atomic_load(&channel->links_lost);
+	progress->linkless_ms = atomic_load(&channel->linkless_ms);
 	progress->ended = atomic_load(&channel->ended);
 	progress->failure = (struct error){0};
 	if (progress->ended)
@@ -133,13 +148,17 @@ static void end(struct channel *channel, const struct error *failure)
 	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
 	fd_close(&channel->local_fd);
 	session_fini(&channel->session);
-	if (!channel->link)
-		return;
-	if (failure->code == ERROR_LINK)
+	redial_free(channel->redial);
+	if (channel->attempt)
+		link_abort(channel->attempt);
+	if (channel->link && failure->code == ERROR_LINK)
 		link_abort(channel->link);
-	else
+	else if (channel->link)
 		link_finish(channel->link);
+	channel->attempt = NULL;
 	channel->link = NULL;
+	if (channel->table)
+		channel_table_remove(channel->table, channel);
 }
 
 /* (C) link -> to_local. @returns whether anything came, or -1 with @err set */
@@ -177,21 +196,17 @@ static int receive(struct channel *channel, struct error *err)
 	return filled > 0;
 }
 
-/* The local program reads no more: what comes for it has nowhere to go. */
-static void drop_deliveries(struct channel *channel, uint64_t now_ms)
+/* The local program reads no more: what comes for it has nowhere to go, and is never said to have
+ * been delivered. What it wrote before it went still passes: RESET follows its last byte. */
+static void refuse_deliveries(struct channel *channel)
 {
 	struct session *session = &channel->session;
 	struct iovec span;
-	bool dropped = false;
+	bool wanted = session_spans(session, &span, 1) == 0;
 
-	while (session_spans(session, &span, 1) > 0) {
-		session_delivered(session, span.iov_len, now_ms);
-		dropped = true;
-	}
-	if (session_eof_due(session))
-		session_delivered_eof(session, now_ms);
-	/* What it wrote before it went still passes: RESET follows its last byte. */
-	if (dropped && channel->local_over)
+	if (wanted && session_eof_due(session))
+		session_delivered_eof(session, loop_now_ms(channel->worker->loop));
+	if (!wanted && channel->local_over && session_all_sent(session))
 		session_reset(session, REASON_LOCAL_GONE, "the local program is gone");
 }
 
@@ -217,7 +232,7 @@ static int deliver(struct channel *channel, struct error *err)
 			return error_errno(err, "cannot write to the local socket");
 	}
 	if (channel->local_deaf) {
-		drop_deliveries(channel, now_ms);
+		refuse_deliveries(channel);
 	} else if (session_eof_due(session)) {
 		(void)shutdown(channel->local_fd, SHUT_WR);
 		session_delivered_eof(session, now_ms);
@@ -256,8 +271,8 @@ static int take(struct channel *channel, struct error *err)
 	return error_errno(err, "cannot read from the local socket");
 }
 
-/* Seal and send what there is. @returns 0, or -1 with @err set */
-static int send_frames(struct channel *channel, struct error *err)
+/* Seal what there is, as far as there is room. @returns 0, or -1 with @err set */
+static int seal_frames(struct channel *channel, struct error *err)
 {
 	struct tls_stream *stream = link_stream(channel->link);
 	size_t length;
@@ -269,19 +284,31 @@ static int send_frames(struct channel *channel, struct error *err)
 			return -1;
 		session_sent(&channel->session);
 	}
-	if (!tls_unsent(stream))
-		return 0;
-	switch (tls_flush(stream, err)) {
-	case IO_FAILED:
+	return 0;
+}
+
+/* Seal and send until there is no more, or the link takes no more. @returns 0, or -1 with @err */
+static int send_frames(struct channel *channel, struct error *err)
+{
+	struct tls_stream *stream = link_stream(channel->link);
+
+	if (seal_frames(channel, err) < 0)
 		return -1;
-	case IO_OK:
+	while (tls_unsent(stream)) {
+		switch (tls_flush(stream, err)) {
+		case IO_FAILED:
+			return -1;
+		case IO_AGAIN:
+		case IO_EOF:
+			channel->link_room = false;
+			return 0;
+		case IO_OK:
+			break;
+		}
 		channel->link_room = socket_link_has_room(link_descriptor(channel->link));
-		return 0;
-	case IO_AGAIN:
-	case IO_EOF:
-		break;
+		if (seal_frames(channel, err) < 0)
+			return -1;
 	}
-	channel->link_room = false;
 	return 0;
 }
 
@@ -338,11 +365,21 @@ static void on_timer(uv_timer_t *timer)
 	channel_pass(channel);
 }
 
+static uint64_t next_ms(const struct channel *channel)
+{
+	uint64_t deadline_ms = channel->lost_ms + channel->resume_deadline_ms;
+
+	if (channel->link)
+		return session_next_ms(&channel->session);
+	return channel->redial && channel->redial_ms < deadline_ms ? channel->redial_ms
+								   : deadline_ms;
+}
+
 /* The timer may fire early, never late. */
 static void set_timer(struct channel *channel)
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
-	uint64_t due_ms = channel->again ? now_ms : session_next_ms(&channel->session);
+	uint64_t due_ms = channel->again ? now_ms : next_ms(channel);
 
 	if (due_ms >= channel->timer_ms)
 		return;
@@ -354,7 +391,6 @@ static void set_timer(struct channel *channel)
 static void settle_interest(struct channel *channel)
 {
 	struct session *session = &channel->session;
-	struct tls_stream *stream = link_stream(channel->link);
 	bool wants_local = session_wants_local(session);
 	struct iovec span;
 	int local = 0;
@@ -362,11 +398,13 @@ static void settle_interest(struct channel *channel)
 
 	if (wants_local && channel->link_room)
 		local |= UV_READABLE;
-	if (session_spans(session, &span, 1) > 0)
+	if (!channel->local_deaf && session_spans(session, &span, 1) > 0)
 		local |= UV_WRITABLE;
-	if (tls_unsent(stream) || (wants_local && !channel->link_room))
-		link |= UV_WRITABLE;
 	set_local_interest(channel, local);
+	if (!channel->link)
+		return;
+	if (tls_unsent(link_stream(channel->link)) || (wants_local && !channel->link_room))
+		link |= UV_WRITABLE;
 	link_set_interest(channel->link, link);
 }
 
@@ -396,7 +434,8 @@ static void linger(struct channel *channel)
 		uv_timer_start(&channel->timer, on_linger_end, LINGER_MS, 0);
 	}
 	set_local_interest(channel, UV_WRITABLE);
-	link_set_interest(channel->link, 0);
+	if (channel->link)
+		link_set_interest(channel->link, 0);
 }
 
 /* @returns whether the channel has ended */
@@ -425,6 +464,130 @@ static bool settle_end(struct channel *channel)
 	return false;
 }
 
+static void lose_link(struct channel *channel, const struct error *why)
+{
+	uint64_t now_ms = loop_now_ms(channel->worker->loop);
+
+	log_event(LOG_WARNING, "link.lost", "channel=%s peer=%s service=%s reason=\"%s\"",
+		channel->name.id, channel->name.peer, channel->name.service, why->message);
+	if (channel->link)
+		link_abort(channel->link);
+	snprintf(channel->lost_why, sizeof(channel->lost_why), "%s", why->message);
+	channel->link = NULL;
+	channel->link_room = false;
+	channel->again = false;
+	channel->lost_ms = now_ms;
+	session_detach(&channel->session);
+	atomic_fetch_add(&channel->links_lost, 1);
+	atomic_store(&channel->linkless_ms, uv_hrtime() / 1000000);
+	if (channel->redial)
+		channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
+}
+
+/* A new link is proven: go on where both sides are. */
+static void gain_link(
+	struct channel *channel, struct link *link, uint64_t delivered, uint64_t limit)
+{
+	uint64_t now_ms = loop_now_ms(channel->worker->loop);
+
+	channel->link = link;
+	channel->link_room = true;
+	channel->again = true;
+	atomic_store(&channel->linkless_ms, 0);
+	session_attach(&channel->session, delivered, limit, now_ms);
+	link_carry(link, on_link, channel);
+	log_event(LOG_NOTICE, "link.resumed",
+		"channel=%s peer=%s service=%s after_ms=%llu replay_bytes=%llu", channel->name.id,
+		channel->name.peer, channel->name.service,
+		(unsigned long long)(now_ms - channel->lost_ms),
+		(unsigned long long)(channel->session.to_peer.taken - delivered));
+	set_timer(channel);
+}
+
+static void on_redialled(struct link *link, const struct handshake *answer, void *owner)
+{
+	struct channel *channel = owner;
+	struct error err;
+
+	channel->attempt = NULL;
+	redial_succeeded(channel->redial);
+	if (session_can_attach(&channel->session, answer->peer_delivered)) {
+		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
+		return;
+	}
+	link_abort(link);
+	error_set(&err, ERROR_PEER, "the peer resumed at an impossible position");
+	end(channel, &err);
+}
+
+static void on_redial_failed(struct link *link, const struct error *why, void *owner)
+{
+	struct channel *channel = owner;
+	struct error err;
+
+	channel->attempt = NULL;
+	if (!link_was_refused(link)) {
+		channel->redial_ms =
+			loop_now_ms(channel->worker->loop) + redial_pause_ms(channel->redial);
+		set_timer(channel);
+		return;
+	}
+	/* The peer proved itself and knows nothing of this channel: it has ended there. */
+	error_set(&err, session_ended_well(&channel->session) ? ERROR_NONE : ERROR_LINK,
+		"the channel did not outlive its lost connection: %s", why->message);
+	end(channel, &err);
+}
+
+static const struct link_events redial_events = {.up = on_redialled, .failed = on_redial_failed};
+
+static void wait_for_link(struct channel *channel)
+{
+	uint64_t now_ms = loop_now_ms(channel->worker->loop);
+	uint64_t delivered;
+	uint64_t limit;
+	struct error err;
+
+	if (now_ms >= channel->lost_ms + channel->resume_deadline_ms) {
+		error_set(&err, ERROR_LINK, "%s, and no other to %s within %llu s",
+			channel->lost_why, channel->name.peer,
+			(unsigned long long)channel->resume_deadline_ms / 1000);
+		end(channel, &err);
+		return;
+	}
+	if (channel->local_fd >= 0 && deliver(channel, &err) < 0) {
+		end(channel, &err);
+		return;
+	}
+	if (channel->redial && !channel->attempt && now_ms >= channel->redial_ms) {
+		session_position(&channel->session, &delivered, &limit);
+		channel->redial_ms = UINT64_MAX;
+		channel->attempt = redial_try(channel->redial, channel->worker, delivered, limit,
+			&redial_events, channel, &err);
+		if (!channel->attempt)
+			channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
+	}
+	publish_progress(channel);
+	settle_interest(channel);
+	set_timer(channel);
+}
+
+/* What became of a pass: @returns whether the channel goes on with its link */
+static bool survive(struct channel *channel, const struct error *err)
+{
+	struct error ignored;
+
+	if (err->code == ERROR_LINK) {
+		lose_link(channel, err);
+		wait_for_link(channel);
+		return false;
+	}
+	session_reset(&channel->session,
+		err->code == ERROR_PEER ? REASON_PROTOCOL : REASON_LOCAL_GONE, err->message);
+	(void)send_frames(channel, &ignored);
+	end(channel, err);
+	return false;
+}
+
 static void channel_pass(struct channel *channel)
 {
 	struct error err;
@@ -438,19 +601,12 @@ static void channel_pass(struct channel *channel)
 			settle_end(channel);
 		return;
 	}
-	if (move(channel, &err) < 0) {
-		if (err.code == ERROR_LINK) {
-			end(channel, &err);
-			return;
-		}
-		session_reset(&channel->session,
-			err.code == ERROR_PEER ? REASON_PROTOCOL : REASON_LOCAL_GONE, err.message);
-		struct error ignored;
-
-		(void)send_frames(channel, &ignored);
-		end(channel, &err);
+	if (!channel->link) {
+		wait_for_link(channel);
 		return;
 	}
+	if (move(channel, &err) < 0 && !survive(channel, &err))
+		return;
 	publish_progress(channel);
 	if (settle_end(channel))
 		return;
@@ -478,14 +634,16 @@ static void on_link(void *owner, int events)
 }
 
 struct channel *channel_start(struct worker *worker, struct link *link, int local_fd,
-	uint64_t peer_limit, const struct channel_name *name, struct error *err)
+	const struct channel_settings *settings, struct error *err)
 {
+	const struct channel_name *name = &settings->name;
 	struct channel *channel = calloc(1, sizeof(*channel));
 
 	if (!channel || uv_poll_init(loop_uv(worker->loop), &channel->local, local_fd) != 0) {
 		free(channel);
 		close(local_fd);
 		link_abort(link);
+		redial_free(settings->redial);
 		error_set(err, ERROR_LOCAL, "cannot watch the local socket");
 		return NULL;
 	}
@@ -498,10 +656,13 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->link = link;
 	channel->local_fd = local_fd;
 	channel->name = *name;
+	channel->redial = settings->redial;
+	channel->table = settings->table;
+	channel->resume_deadline_ms = settings->resume_deadline_ms;
 	channel->link_room = true;
 	channel->timer_ms = UINT64_MAX;
-	session_init(
-		&channel->session, &settings, &worker->pool, peer_limit, loop_now_ms(worker->loop));
+	session_init(&channel->session, &session_settings, &worker->pool, settings->peer_limit,
+		loop_now_ms(worker->loop));
 	list_append(&worker->channels, &channel->place);
 	link_carry(link, on_link, channel);
 	log_event(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
@@ -509,6 +670,40 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->again = true;
 	set_timer(channel);
 	return channel;
+}
+
+struct worker *channel_worker(const struct channel *channel)
+{
+	return channel->worker;
+}
+
+void channel_resume(struct channel *channel, struct link *link, const struct resume_message *resume)
+{
+	struct error why;
+	uint64_t delivered;
+	uint64_t limit;
+
+	if (channel->closing || channel->session.state == SESSION_RESET ||
+		resume->epoch <= channel->epoch ||
+		!session_can_attach(&channel->session, resume->delivered)) {
+		link_refuse(link, REASON_NO_SERVICE, CHANNEL_UNKNOWN);
+		return;
+	}
+	channel->epoch = resume->epoch;
+	if (channel->link) {
+		error_set(&why, ERROR_LINK, "the peer came back over a new connection");
+		lose_link(channel, &why);
+	}
+	session_position(&channel->session, &delivered, &limit);
+	link_grant_resume(link, delivered, limit);
+}
+
+void channel_resumed(struct channel *channel, struct link *link, const struct handshake *answer)
+{
+	if (channel->closing || channel->link)
+		link_abort(link);
+	else
+		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
 }
 
 static void reset_and_end(struct channel *channel, enum reason reason, const char *text)
@@ -519,7 +714,8 @@ static void reset_and_end(struct channel *channel, enum reason reason, const cha
 	if (channel->closing)
 		return;
 	session_reset(&channel->session, reason, text);
-	(void)send_frames(channel, &ignored);
+	if (channel->link)
+		(void)send_frames(channel, &ignored);
 	error_set(&err, ERROR_CANCELLED, "%s", text);
 	end(channel, &err);
 }

@@ -19,6 +19,8 @@
 #include "wire/message.h"
 
 struct channel;
+struct channel_table;
+struct redial;
 
 struct channel_name {
 	char id[9];            /* the first hex digits of its id, for logs */
@@ -34,6 +36,8 @@ void channel_name_fill(struct channel_name *name, const struct open_message *ope
 struct channel_progress {
 	uint64_t to_peer_bytes;  /* acknowledged by the peer */
 	uint64_t to_local_bytes; /* delivered to the local program */
+	uint64_t links_lost;
+	uint64_t linkless_ms; /* 0: it has a link; else when that was lost, uv_hrtime() / 10^6 */
 	bool ended;
 	struct error failure; /* once ended: ERROR_NONE when both sides finished properly */
 };
@@ -41,13 +45,37 @@ struct channel_progress {
 /** What an OPEN or ACCEPT of this host tells the other */
 uint64_t channel_first_limit(void);
 
+struct channel_settings {
+	struct channel_name name;
+	uint64_t peer_limit;         /* from the handshake */
+	uint64_t resume_deadline_ms; /* how long to wait for a new link */
+	struct redial *redial;       /* opener: how to make one; owned. Acceptor: NULL */
+	struct channel_table *table; /* acceptor: to leave when it has ended. Opener: NULL */
+};
+
 /**
  * Carry a session over @link, which is up, to @local_fd (owned, also on failure).
  *
  * @returns a channel held once by the caller, or NULL with @err set and @link aborted
  */
 struct channel *channel_start(struct worker *worker, struct link *link, int local_fd,
-	uint64_t peer_limit, const struct channel_name *name, struct error *err);
+	const struct channel_settings *settings, struct error *err);
+
+/** The worker whose loop it lives on; never changes */
+struct worker *channel_worker(const struct channel *channel);
+
+/**
+ * Acceptor: answer a peer that has proven to be the channel's opener and asks to resume, on the
+ * channel's loop. @link was asked and not answered; it is granted or refused.
+ */
+void channel_resume(
+	struct channel *channel, struct link *link, const struct resume_message *resume);
+
+/** ... and once @link is up */
+void channel_resumed(struct channel *channel, struct link *link, const struct handshake *answer);
+
+/** The answer to a RESUME that cannot be granted, whatever the reason: nothing is revealed */
+#define CHANNEL_UNKNOWN "no such channel"
 
 void channel_hold(struct channel *channel);
 void channel_put(struct channel *channel);

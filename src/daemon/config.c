@@ -11,6 +11,9 @@
 /* What inih keeps of a section's name */
 #define SECTION_LONGEST_BYTES 49
 
+/* How long a channel waits for a new link */
+#define RESUME_DEADLINE_MS 300000
+
 struct reading {
 	struct config *config;
 	const char *path;
@@ -138,6 +141,8 @@ static int set_peer_key(
 	}
 	if (strcmp(key, "services") == 0)
 		return each_word(value, add_service, peer, err);
+	if (strcmp(key, "resume_deadline") == 0)
+		return parse_duration(value, &peer->resume_deadline_ms, err);
 	return error_set(err, ERROR_USAGE, "is not a key of a [peer]");
 }
 
@@ -163,7 +168,8 @@ static struct config_peer *peer_of_section(
 		return NULL;
 	}
 	config->peers = peers;
-	peers[config->peer_count] = (struct config_peer){.line = line};
+	peers[config->peer_count] =
+		(struct config_peer){.line = line, .resume_deadline_ms = RESUME_DEADLINE_MS};
 	snprintf(peers[config->peer_count].name, sizeof(peers->name), "%s", name);
 	return &config->peers[config->peer_count++];
 }

@@ -26,6 +26,7 @@ struct config_peer {
 	struct config_addresses addresses;
 	char identity[256];
 	bool may_migrate; /* service "migrate" */
+	uint64_t resume_deadline_ms;
 	unsigned line;
 };
 

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "daemon/channel_table.h"
 #include "daemon/config.h"
 #include "daemon/migration.h"
 #include "daemon/offer.h"
@@ -22,6 +23,7 @@ struct daemon {
 	atomic_uint next_worker;
 	struct migrations *migrations;
 	struct offers *offers;
+	struct channel_table *channels;
 	atomic_bool stopping; /* begin nothing new; what can be ended safely, ends */
 	atomic_bool ending;   /* no more waiting */
 };

@@ -10,8 +10,6 @@
 #include "base/descriptor.h"
 #include "io/socket.h"
 
-/* From connecting to the answer, and for an acceptor to the OPEN (docs/PROTOCOL.md, "Opening") */
-#define ESTABLISH_MS 10000
 /* From our end to the peer's */
 #define FINISH_MS 2000
 /* Reads of one turn from a peer that should have ended */
@@ -25,6 +23,7 @@ enum link_state {
 	LINK_ASKING,
 	LINK_UP,
 	LINK_FINISHING,
+	LINK_MOVING,
 	LINK_CLOSED,
 };
 
@@ -40,15 +39,20 @@ struct link {
 	char peer_text[400];
 	const struct link_events *events;
 	void (*ready)(void *owner, int events);
+	void (*arrived)(struct link *link, void *owner);
 	void *owner;
 	uv_poll_t poll;
 	uv_timer_t deadline;
 	int interest;
 	unsigned open_handles;
+	uint64_t patience_ms; /* from connecting to the answer */
 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 static void on_deadline(uv_timer_t *deadline);
+
+static void arrive(void *argument);
+static void free_link(struct link *link);
 
 static void on_handle_closed(uv_handle_t *handle)
 {
@@ -56,9 +60,35 @@ static void on_handle_closed(uv_handle_t *handle)
 
 	if (--link->open_handles > 0)
 		return;
-	tls_stream_free(link->stream);
-	fd_close(&link->fd);
-	free(link);
+	if (link->state == LINK_MOVING) {
+		loop_post(link->worker->loop, arrive, link);
+		return;
+	}
+	free_link(link);
+}
+
+static void leave_list(struct link *link)
+{
+	if (list_empty(&link->place))
+		return;
+	list_remove(&link->place);
+	link->worker->link_count--;
+}
+
+static void enter_list(struct link *link)
+{
+	if (!list_empty(&link->place))
+		return;
+	list_append(&link->worker->links, &link->place);
+	link->worker->link_count++;
+}
+
+static void close_handles(struct link *link)
+{
+	leave_list(link);
+	link->interest = 0;
+	uv_close((uv_handle_t *)&link->poll, on_handle_closed);
+	uv_close((uv_handle_t *)&link->deadline, on_handle_closed);
 }
 
 static void close_link(struct link *link)
@@ -66,12 +96,7 @@ static void close_link(struct link *link)
 	if (link->state == LINK_CLOSED)
 		return;
 	link->state = LINK_CLOSED;
-	if (!list_empty(&link->place)) {
-		list_remove(&link->place);
-		link->worker->link_count--;
-	}
-	uv_close((uv_handle_t *)&link->poll, on_handle_closed);
-	uv_close((uv_handle_t *)&link->deadline, on_handle_closed);
+	close_handles(link);
 }
 
 static void drain(struct link *link);
@@ -79,10 +104,7 @@ static void drain(struct link *link);
 static void start_finishing(struct link *link)
 {
 	link->state = LINK_FINISHING;
-	if (list_empty(&link->place)) {
-		list_append(&link->worker->links, &link->place);
-		link->worker->link_count++;
-	}
+	enter_list(link);
 	uv_timer_start(&link->deadline, on_deadline, FINISH_MS, 0);
 	drain(link);
 }
@@ -117,7 +139,7 @@ static void on_deadline(uv_timer_t *deadline)
 		close_link(link);
 		return;
 	}
-	error_set(&err, ERROR_LINK, "no answer within %d s", ESTABLISH_MS / 1000);
+	error_set(&err, ERROR_LINK, "no answer within %u s", (unsigned)(link->patience_ms / 1000));
 	fail(link, &err);
 }
 
@@ -211,19 +233,16 @@ static bool act_on_handshake(struct link *link)
 	case HANDSHAKE_WAITING:
 		return false;
 	case HANDSHAKE_ASKED:
-		link->events->asked(link, &link->handshake.open, link->owner);
+		link->events->asked(link, &link->handshake, link->owner);
 		return true;
 	case HANDSHAKE_ACCEPTED:
 		link->state = LINK_UP;
-		link->events->up(link, link->handshake.peer_limit, link->owner);
+		link->events->up(link, &link->handshake, link->owner);
 		return true;
 	case HANDSHAKE_REFUSED:
 		if (link->acceptor) {
-			/* Refused by the protocol itself: its owner was never asked. */
-			error_set(&err, ERROR_PEER, "refused: %s", link->handshake.refusal.text);
 			link_refuse(
 				link, link->handshake.refusal.reason, link->handshake.refusal.text);
-			link->events->failed(link, &err, link->owner);
 		} else {
 			refusal_error(&link->handshake.refusal, &err);
 			fail(link, &err);
@@ -283,6 +302,29 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 						: 0));
 }
 
+/* @returns 0, or -1 with @err set: the link has no handles then */
+static int open_handles(struct link *link, struct error *err)
+{
+	uv_loop_t *loop = loop_uv(link->worker->loop);
+
+	if (uv_poll_init(loop, &link->poll, link->fd) != 0)
+		return error_set(err, ERROR_LOCAL, "cannot watch a connection");
+	uv_timer_init(loop, &link->deadline);
+	link->poll.data = link;
+	link->deadline.data = link;
+	link->open_handles = 2;
+	enter_list(link);
+	uv_timer_start(&link->deadline, on_deadline, LINK_PATIENCE_MS, 0);
+	return 0;
+}
+
+static void free_link(struct link *link)
+{
+	tls_stream_free(link->stream);
+	fd_close(&link->fd);
+	free(link);
+}
+
 static struct link *link_new(struct worker *worker, struct tls_context *tls, int fd, bool acceptor,
 	const struct link_events *events, void *owner, struct error *err)
 {
@@ -293,44 +335,37 @@ static struct link *link_new(struct worker *worker, struct tls_context *tls, int
 		error_set(err, ERROR_LOCAL, "no memory for a connection");
 		return NULL;
 	}
-	link->stream = tls_stream_new(tls, fd, acceptor, err);
-	if (!link->stream || uv_poll_init(loop_uv(worker->loop), &link->poll, fd) != 0) {
-		if (link->stream)
-			error_set(err, ERROR_LOCAL, "cannot watch a connection");
-		tls_stream_free(link->stream);
-		close(fd);
-		free(link);
-		return NULL;
-	}
-	uv_timer_init(loop_uv(worker->loop), &link->deadline);
-	link->poll.data = link;
-	link->deadline.data = link;
-	link->open_handles = 2;
 	link->fd = fd;
+	link->patience_ms = LINK_PATIENCE_MS;
 	link->worker = worker;
 	link->acceptor = acceptor;
 	link->events = events;
 	link->owner = owner;
-	list_append(&worker->links, &link->place);
-	worker->link_count++;
-	uv_timer_start(&link->deadline, on_deadline, ESTABLISH_MS, 0);
+	list_init(&link->place);
+	link->stream = tls_stream_new(tls, fd, acceptor, err);
+	if (!link->stream || open_handles(link, err) < 0) {
+		free_link(link);
+		return NULL;
+	}
 	return link;
 }
 
 struct link *link_open(struct worker *worker, struct tls_context *tls,
-	const struct addrinfo *address, const char *identity, const struct open_message *open,
-	const struct link_events *events, void *owner, struct error *err)
+	const struct sockaddr *address, socklen_t address_length, const char *identity,
+	const struct handshake *question, uint64_t patience_ms, const struct link_events *events,
+	void *owner, struct error *err)
 {
-	int fd = socket_connect(address, err);
+	int fd = socket_connect(address, address_length, err);
 	struct link *link = fd < 0 ? NULL : link_new(worker, tls, fd, false, events, owner, err);
 
 	if (!link)
 		return NULL;
 	link->state = LINK_CONNECTING;
 	snprintf(link->identity, sizeof(link->identity), "%s", identity);
-	socket_address_text(
-		address->ai_addr, address->ai_addrlen, link->peer_text, sizeof(link->peer_text));
-	handshake_init_opener(&link->handshake, open);
+	socket_address_text(address, address_length, link->peer_text, sizeof(link->peer_text));
+	link->handshake = *question;
+	link->patience_ms = patience_ms;
+	uv_timer_start(&link->deadline, on_deadline, patience_ms, 0);
 	link_set_interest(link, UV_WRITABLE);
 	return link;
 }
@@ -414,8 +449,21 @@ void link_grant(struct link *link, uint64_t limit)
 		act_on_handshake(link);
 }
 
+void link_grant_resume(struct link *link, uint64_t delivered, uint64_t limit)
+{
+	struct error err;
+
+	handshake_accept_resume(&link->handshake, delivered, limit);
+	if (send_answer(link, &err) < 0)
+		fail(link, &err);
+	else
+		act_on_handshake(link);
+}
+
 void link_refuse(struct link *link, enum reason reason, const char *text)
 {
+	const struct link_events *events = link->events;
+	void *owner = link->owner;
 	struct error err;
 
 	if (link->handshake.state != HANDSHAKE_REFUSED)
@@ -424,6 +472,40 @@ void link_refuse(struct link *link, enum reason reason, const char *text)
 		close_link(link);
 	else
 		link_finish(link);
+	error_set(&err, ERROR_PEER, "refused: %s", text);
+	events->failed(link, &err, owner);
+}
+
+static void arrive(void *argument)
+{
+	struct link *link = argument;
+	struct error err;
+
+	link->state = LINK_ASKING;
+	if (open_handles(link, &err) == 0) {
+		link->arrived(link, link->owner);
+		return;
+	}
+	link->events->failed(link, &err, link->owner);
+	free_link(link);
+}
+
+void link_move(
+	struct link *link, struct worker *worker, void (*arrived)(struct link *link, void *owner))
+{
+	if (worker == link->worker) {
+		arrived(link, link->owner);
+		return;
+	}
+	link->state = LINK_MOVING;
+	link->arrived = arrived;
+	close_handles(link);
+	link->worker = worker;
+}
+
+bool link_was_refused(const struct link *link)
+{
+	return link->handshake.state == HANDSHAKE_REFUSED;
 }
 
 bool link_peer_is(const struct link *link, const char *identity)
@@ -442,8 +524,7 @@ void link_carry(struct link *link, void (*ready)(void *owner, int events), void 
 	link->ready = ready;
 	link->owner = owner;
 	uv_timer_stop(&link->deadline);
-	list_remove(&link->place);
-	link->worker->link_count--;
+	leave_list(link);
 }
 
 struct tls_stream *link_stream(struct link *link)

@@ -8,7 +8,7 @@
 #ifndef CULVERT_DAEMON_LINK_H
 #define CULVERT_DAEMON_LINK_H
 
-#include <netdb.h>
+#include <sys/socket.h>
 
 #include "base/list.h"
 #include "daemon/worker.h"
@@ -17,31 +17,52 @@
 
 struct link;
 
+/* From connecting to the answer, and for an acceptor to the OPEN (docs/PROTOCOL.md, "Opening") */
+#define LINK_PATIENCE_MS 10000
+
 struct link_events {
-	/** Acceptor: an OPEN arrived. Answer with link_grant() or link_refuse(), now or later */
-	void (*asked)(struct link *link, const struct open_message *open, void *owner);
-	/** The channel is open: take the link over with link_carry(), at once */
-	void (*up)(struct link *link, uint64_t peer_limit, void *owner);
-	/** It came to nothing; the link is closing and must not be used any more */
+	/** Acceptor: OPEN or RESUME arrived. Answer with link_grant(), link_grant_resume() or
+	 * link_refuse(), now or after link_move() */
+	void (*asked)(struct link *link, const struct handshake *question, void *owner);
+	/** The channel is granted: take the link over with link_carry(), at once */
+	void (*up)(struct link *link, const struct handshake *answer, void *owner);
+	/** It came to nothing, or link_refuse() was called; the link is closing and must not be
+	 * used any more. After link_open() and link_serve(), either up() or failed() is called once
+	 */
 	void (*failed)(struct link *link, const struct error *err, void *owner);
 };
 
 /**
  * Connect and ask for a channel.
  *
+ * @question  what to ask; copied
+ * @patience_ms  how long everything until the answer may take
  * @identity  what the peer's certificate must name
  * @returns   the link, or NULL with @err set (events are not called then)
  */
 struct link *link_open(struct worker *worker, struct tls_context *tls,
-	const struct addrinfo *address, const char *identity, const struct open_message *open,
-	const struct link_events *events, void *owner, struct error *err);
+	const struct sockaddr *address, socklen_t address_length, const char *identity,
+	const struct handshake *question, uint64_t patience_ms, const struct link_events *events,
+	void *owner, struct error *err);
 
 /** Serve a connection. @fd owned, also on failure. @returns 0, or -1 with @err set */
 int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	const struct link_events *events, void *owner, struct error *err);
 
 void link_grant(struct link *link, uint64_t limit);
+void link_grant_resume(struct link *link, uint64_t delivered, uint64_t limit);
 void link_refuse(struct link *link, enum reason reason, const char *text);
+
+/**
+ * Take a link that was asked, and not answered yet, to another worker.
+ *
+ * @arrived  called there, to answer
+ */
+void link_move(
+	struct link *link, struct worker *worker, void (*arrived)(struct link *link, void *owner));
+
+/** In failed(): whether the peer, proven, refused what was asked */
+bool link_was_refused(const struct link *link);
 
 /** Whether the peer's certificate names @identity */
 bool link_peer_is(const struct link *link, const char *identity);

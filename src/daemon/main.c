@@ -43,11 +43,6 @@ struct server {
 	char control_path[256];
 };
 
-struct worker *daemon_worker(struct daemon *daemon)
-{
-	return daemon->workers[atomic_fetch_add(&daemon->next_worker, 1) % daemon->worker_count];
-}
-
 /* What waits in the backlog would keep the loop busy without end. @returns whether one was closed
  */
 static bool turn_away(struct listener *listener)
@@ -227,6 +222,7 @@ static int start(struct server *server, const char *config_path, struct error *e
 		return error_prefix(err, "%s", config_path);
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
+	daemon->channels = channel_table_new();
 	server->loop = loop_new(err);
 	if (!server->loop || start_workers(daemon, err) < 0)
 		return -1;
@@ -270,6 +266,8 @@ static void stop(struct server *server)
 		close(server->listeners[i].fd);
 		fd_close(&server->listeners[i].spare_fd);
 	}
+	if (daemon->channels)
+		channel_table_free(daemon->channels);
 	if (daemon->offers)
 		offers_free(daemon->offers);
 	if (daemon->migrations)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/descriptor.h"
+#include "daemon/redial.h"
 #include "io/socket.h"
 
 /* Lives on the waiting thread's stack: the thread leaves only once done is set. */
@@ -18,6 +19,7 @@ struct opening {
 	struct channel_name name;
 	char peer_text[400];
 	int local_fd;
+	struct redial *redial; /* until a channel has it */
 	struct channel *channel;
 	struct error err;
 	uv_mutex_t lock;
@@ -33,13 +35,20 @@ static void finish(struct opening *opening)
 	uv_mutex_unlock(&opening->lock);
 }
 
-static void on_up(struct link *link, uint64_t peer_limit, void *owner)
+static void on_up(struct link *link, const struct handshake *answer, void *owner)
 {
 	struct opening *opening = owner;
+	struct channel_settings settings = {
+		.name = opening->name,
+		.peer_limit = answer->peer_limit,
+		.resume_deadline_ms = opening->peer->resume_deadline_ms,
+		.redial = opening->redial,
+	};
 
 	snprintf(opening->peer_text, sizeof(opening->peer_text), "%s", link_peer_text(link));
-	opening->channel = channel_start(opening->worker, link, fd_take(&opening->local_fd),
-		peer_limit, &opening->name, &opening->err);
+	opening->redial = NULL;
+	opening->channel = channel_start(
+		opening->worker, link, fd_take(&opening->local_fd), &settings, &opening->err);
 	finish(opening);
 }
 
@@ -57,10 +66,14 @@ static const struct link_events events = {.up = on_up, .failed = on_failed};
 static void open_here(void *argument)
 {
 	struct opening *opening = argument;
+	struct handshake question;
 
-	if (!link_open(opening->worker, opening->daemon->tls, opening->address,
-		    opening->peer->identity, &opening->open, &events, opening, &opening->err))
+	handshake_init_opener(&question, &opening->open);
+	if (!link_open(opening->worker, opening->daemon->tls, opening->address->ai_addr,
+		    opening->address->ai_addrlen, opening->peer->identity, &question,
+		    LINK_PATIENCE_MS, &events, opening, &opening->err))
 		finish(opening);
+	OPENSSL_cleanse(&question, sizeof(question));
 }
 
 static void try_address(struct opening *opening)
@@ -74,9 +87,9 @@ static void try_address(struct opening *opening)
 }
 
 /* The next address is worth trying only when this one was not reached. */
-static bool try_host(struct opening *opening, const struct host_port *where)
+static bool try_host(
+	struct opening *opening, const struct host_port *where, const struct addrinfo *found)
 {
-	struct addrinfo *found = socket_resolve(where, false, &opening->err);
 	bool decided = false;
 
 	for (opening->address = found; opening->address && !decided;
@@ -84,12 +97,30 @@ static bool try_host(struct opening *opening, const struct host_port *where)
 		try_address(opening);
 		decided = opening->channel || opening->err.code != ERROR_LINK;
 	}
-	if (found)
-		freeaddrinfo(found);
 	if (!opening->channel)
 		error_prefix(&opening->err, "%s at %s port %s", opening->peer->name, where->host,
 			where->port);
 	return decided;
+}
+
+/* Try the peer's addresses in turn; all of them are kept for a later loss of the link. */
+static void try_peer(struct opening *opening)
+{
+	const struct config_addresses *addresses = &opening->peer->addresses;
+	struct addrinfo *found[CONFIG_ADDRESSES_MOST];
+	bool decided = false;
+
+	for (size_t i = 0; i < addresses->count; i++) {
+		found[i] = socket_resolve(&addresses->list[i], false, &opening->err);
+		for (const struct addrinfo *address = found[i]; address; address = address->ai_next)
+			redial_add(opening->redial, address);
+	}
+	for (size_t i = 0; i < addresses->count; i++) {
+		if (found[i] && !decided)
+			decided = try_host(opening, &addresses->list[i], found[i]);
+		if (found[i])
+			freeaddrinfo(found[i]);
+	}
 }
 
 static int fill_in(
@@ -105,7 +136,8 @@ static int fill_in(
 		RAND_priv_bytes(open->secret, sizeof(open->secret)) != 1)
 		return error_set(err, ERROR_LOCAL, "no randomness");
 	channel_name_fill(&opening->name, open, opening->peer->name, "opened");
-	return 0;
+	opening->redial = redial_new(opening->daemon->tls, opening->peer->identity, open);
+	return opening->redial ? 0 : error_set(err, ERROR_LOCAL, "no memory");
 }
 
 struct channel *opening_run(struct daemon *daemon, const struct config_peer *peer,
@@ -124,13 +156,11 @@ struct channel *opening_run(struct daemon *daemon, const struct config_peer *pee
 	}
 	uv_mutex_init(&opening.lock);
 	uv_cond_init(&opening.changed);
-	for (size_t i = 0; i < peer->addresses.count; i++) {
-		if (try_host(&opening, &peer->addresses.list[i]))
-			break;
-	}
+	try_peer(&opening);
 	uv_cond_destroy(&opening.changed);
 	uv_mutex_destroy(&opening.lock);
 	OPENSSL_cleanse(opening.open.secret, sizeof(opening.open.secret));
+	redial_free(opening.redial);
 	fd_close(&opening.local_fd);
 	if (address)
 		memcpy(address, opening.peer_text, sizeof(opening.peer_text));

@@ -55,15 +55,15 @@ int socket_listen(const struct addrinfo *address, struct error *err)
 	return fd_take(&fd);
 }
 
-int socket_connect(const struct addrinfo *address, struct error *err)
+int socket_connect(const struct sockaddr *address, socklen_t length, struct error *err)
 {
 	CLEANUP_FD int fd =
-		socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return error_errno(err, "cannot make a socket");
 	socket_tune_link(fd);
-	if (connect(fd, address->ai_addr, address->ai_addrlen) < 0 && errno != EINPROGRESS)
+	if (connect(fd, address, length) < 0 && errno != EINPROGRESS)
 		return error_set(err, ERROR_LINK, "cannot connect: %s", strerror(errno));
 	return fd_take(&fd);
 }

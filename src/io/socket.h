@@ -24,7 +24,7 @@ struct addrinfo *socket_resolve(const struct host_port *where, bool passive, str
 int socket_listen(const struct addrinfo *address, struct error *err);
 
 /** A connect that may still be in progress: writable when it is decided, see socket_connected() */
-int socket_connect(const struct addrinfo *address, struct error *err);
+int socket_connect(const struct sockaddr *address, socklen_t length, struct error *err);
 int socket_connected(int fd, struct error *err);
 
 /** @returns a descriptor, or -1 without @err when nobody waits or the connection is gone again */

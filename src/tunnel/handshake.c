@@ -10,6 +10,13 @@ void handshake_init_opener(struct handshake *handshake, const struct open_messag
 	handshake->unsent_length = message_encode_open(open, handshake->unsent);
 }
 
+void handshake_init_resumer(struct handshake *handshake, const struct resume_message *resume)
+{
+	*handshake = (struct handshake){.state = HANDSHAKE_WAITING, .resuming = true};
+	frame_reader_init(&handshake->reader);
+	handshake->unsent_length = message_encode_resume(resume, handshake->unsent);
+}
+
 void handshake_init_acceptor(struct handshake *handshake)
 {
 	*handshake = (struct handshake){.state = HANDSHAKE_WAITING, .acceptor = true};
@@ -19,28 +26,35 @@ void handshake_init_acceptor(struct handshake *handshake)
 static int take_question(
 	struct handshake *handshake, const struct frame_view *view, struct error *err)
 {
+	uint16_t version;
+
 	if (view->header.type == FRAME_RESUME) {
-		/* No channel of this version outlives its link. */
-		handshake_refuse(handshake, REASON_NO_SERVICE, "no such channel");
-		return 0;
+		if (message_decode_resume(view, &handshake->resume, err) < 0)
+			return -1;
+		handshake->resuming = true;
+		handshake->peer_limit = handshake->resume.limit;
+		handshake->peer_delivered = handshake->resume.delivered;
+		version = handshake->resume.version;
+	} else if (view->header.type == FRAME_OPEN) {
+		if (message_decode_open(view, &handshake->open, err) < 0)
+			return -1;
+		handshake->peer_limit = handshake->open.limit;
+		version = handshake->open.version;
+	} else {
+		return error_set(err, ERROR_PEER, "the first frame is neither OPEN nor RESUME");
 	}
-	if (view->header.type != FRAME_OPEN)
-		return error_set(err, ERROR_PEER, "the first frame is not OPEN");
-	if (message_decode_open(view, &handshake->open, err) < 0)
-		return -1;
-	if (handshake->open.version != PROTOCOL_VERSION) {
+	if (version == PROTOCOL_VERSION)
+		handshake->state = HANDSHAKE_ASKED;
+	else
 		handshake_refuse(handshake, REASON_VERSION, "this host speaks version 1");
-		return 0;
-	}
-	handshake->peer_limit = handshake->open.limit;
-	handshake->state = HANDSHAKE_ASKED;
 	return 0;
 }
 
 static int take_answer(
 	struct handshake *handshake, const struct frame_view *view, struct error *err)
 {
-	if (view->header.type == FRAME_ACCEPT) {
+	if (view->header.type == (handshake->resuming ? FRAME_RESUMED : FRAME_ACCEPT)) {
+		handshake->peer_delivered = view->header.offset;
 		if (message_decode_limit(view, &handshake->peer_limit, err) < 0)
 			return -1;
 		handshake->state = HANDSHAKE_ACCEPTED;
@@ -52,7 +66,7 @@ static int take_answer(
 		handshake->state = HANDSHAKE_REFUSED;
 		return 0;
 	}
-	return error_set(err, ERROR_PEER, "the first frame is neither ACCEPT nor REFUSE");
+	return error_set(err, ERROR_PEER, "the first frame is not the answer to what was asked");
 }
 
 size_t handshake_wants(const struct handshake *handshake)
@@ -87,6 +101,14 @@ void handshake_accept(struct handshake *handshake, uint64_t limit)
 	assert(handshake->state == HANDSHAKE_ASKED);
 	handshake->state = HANDSHAKE_ACCEPTED;
 	handshake->unsent_length = message_encode_limit(FRAME_ACCEPT, 0, limit, handshake->unsent);
+}
+
+void handshake_accept_resume(struct handshake *handshake, uint64_t delivered, uint64_t limit)
+{
+	assert(handshake->state == HANDSHAKE_ASKED && handshake->resuming);
+	handshake->state = HANDSHAKE_ACCEPTED;
+	handshake->unsent_length =
+		message_encode_limit(FRAME_RESUMED, delivered, limit, handshake->unsent);
 }
 
 void handshake_refuse(struct handshake *handshake, enum reason reason, const char *text)

@@ -22,14 +22,18 @@ struct handshake {
 	enum handshake_state state;
 	bool acceptor;
 	struct frame_reader reader;
+	bool resuming;                 /* RESUME and RESUMED instead of OPEN and ACCEPT */
 	struct open_message open;      /* acceptor: what was asked, from HANDSHAKE_ASKED on */
+	struct resume_message resume;  /* acceptor, resuming: instead of open */
 	uint64_t peer_limit;           /* from HANDSHAKE_ACCEPTED on */
+	uint64_t peer_delivered;       /* resuming: from HANDSHAKE_ACCEPTED on */
 	struct reason_message refusal; /* from HANDSHAKE_REFUSED on */
 	unsigned char unsent[MESSAGE_LONGEST_BYTES];
 	size_t unsent_length;
 };
 
 void handshake_init_opener(struct handshake *handshake, const struct open_message *open);
+void handshake_init_resumer(struct handshake *handshake, const struct resume_message *resume);
 void handshake_init_acceptor(struct handshake *handshake);
 
 /** How many bytes to read from the link at most: what follows belongs to the session.
@@ -42,6 +46,7 @@ int handshake_receive(
 
 /** The acceptor's answer. @limit: position before which it is ready to hold bytes */
 void handshake_accept(struct handshake *handshake, uint64_t limit);
+void handshake_accept_resume(struct handshake *handshake, uint64_t delivered, uint64_t limit);
 void handshake_refuse(struct handshake *handshake, enum reason reason, const char *text);
 
 /** A whole frame to send, or NULL; handshake_sent() once it is sent */

@@ -103,15 +103,27 @@ const void *replay_unsent(const struct replay *replay, size_t *length)
 	return replay->unsent->bytes + replay->unsent_begin;
 }
 
+/* The last chunk is empty when replay_space() gave a place that nothing was put in. */
+static struct chunk *next_filled(const struct chunk *chunk)
+{
+	return chunk->next && chunk->next->end > 0 ? chunk->next : NULL;
+}
+
 void replay_sent(struct replay *replay)
 {
-	struct chunk *next;
-
 	assert(replay->unsent);
-	next = replay->unsent->next;
-	replay->sent = replay->unsent->end_offset;
-	/* The last chunk is empty when replay_space() gave a place that nothing was put in. */
-	replay->unsent = next && next->end > 0 ? next : NULL;
+	/* What is sent again does not unsay what was sent before. */
+	if (replay->sent < replay->unsent->end_offset)
+		replay->sent = replay->unsent->end_offset;
+	replay->unsent = next_filled(replay->unsent);
+	replay->unsent_begin = 0;
+}
+
+void replay_rewind(struct replay *replay)
+{
+	const struct chunk *first = replay->chunks.first;
+
+	replay->unsent = first && first->end > 0 ? replay->chunks.first : NULL;
 	replay->unsent_begin = 0;
 }
 
@@ -122,9 +134,14 @@ int replay_acknowledge(struct replay *replay, uint64_t offset, struct error *err
 	if (offset > replay->sent)
 		return error_set(err, ERROR_PEER, "ACK beyond what was sent");
 	replay->acknowledged = offset;
-	while (replay->chunks.first && replay->chunks.first != replay->unsent &&
-		replay->chunks.first->end_offset <= offset)
+	while (replay->chunks.first && replay->chunks.first->end_offset <= offset) {
+		/* After a rewind, what the peer had already needs not be sent again. */
+		if (replay->chunks.first == replay->unsent) {
+			replay->unsent = next_filled(replay->unsent);
+			replay->unsent_begin = 0;
+		}
 		chunk_queue_drop(&replay->chunks, replay->pool);
+	}
 	return 0;
 }
 

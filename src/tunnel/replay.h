@@ -54,6 +54,9 @@ const void *replay_unsent(const struct replay *replay, size_t *length);
 /** All that replay_unsent() returned is sent */
 void replay_sent(struct replay *replay);
 
+/** The link is lost: what is not acknowledged is unsent again. Frames may be sent twice */
+void replay_rewind(struct replay *replay);
+
 /**
  * Forget everything before @offset, the peer's cumulative acknowledgement.
  *

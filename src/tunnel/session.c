@@ -42,6 +42,60 @@ static void notice_finish(struct session *session)
 		session->state = SESSION_FINISHED;
 }
 
+/* The peer may send until here: what is delivered, and a window beyond. */
+static uint64_t limit_now(const struct session *session)
+{
+	uint64_t limit = session->to_local.delivered + session->settings.window_bytes;
+
+	return limit > session->to_local.limit ? limit : session->to_local.limit;
+}
+
+void session_detach(struct session *session)
+{
+	replay_rewind(&session->to_peer);
+	frame_reader_init(&session->reader);
+	session->control_length = 0;
+	session->ack_due_ms = UINT64_MAX;
+	session->ping_due = false;
+	session->pong_due = false;
+}
+
+void session_position(struct session *session, uint64_t *delivered, uint64_t *limit)
+{
+	session->ack_due_ms = UINT64_MAX;
+	session->to_local.limit = limit_now(session);
+	session->delivered_told = session->to_local.delivered;
+	*delivered = session->delivered_told;
+	*limit = session->to_local.limit;
+}
+
+bool session_can_attach(const struct session *session, uint64_t delivered)
+{
+	return delivered >= session->to_peer.acknowledged && delivered <= session->to_peer.sent;
+}
+
+bool session_ended_well(const struct session *session)
+{
+	const struct replay *to_peer = &session->to_peer;
+
+	return session->to_local.eof_delivered && to_peer->eof_taken &&
+		to_peer->sent == to_peer->taken;
+}
+
+void session_attach(
+	struct session *session, uint64_t delivered, uint64_t peer_limit, uint64_t now_ms)
+{
+	struct error impossible;
+	int acknowledged = replay_acknowledge(&session->to_peer, delivered, &impossible);
+
+	assert(acknowledged == 0); /* see session_can_attach() */
+	if (session->peer_limit < peer_limit)
+		session->peer_limit = peer_limit;
+	session->heard_ms = now_ms;
+	session->pinged_ms = now_ms;
+	notice_finish(session);
+}
+
 static int receive_ack(struct session *session, const struct frame_view *view, struct error *err)
 {
 	uint64_t limit;
@@ -108,21 +162,13 @@ int session_receive(struct session *session, const void *data, size_t length, ui
 	return 0;
 }
 
-/* The peer may send until here: what is delivered, and a window beyond. */
-static uint64_t limit_now(const struct session *session)
-{
-	uint64_t limit = session->to_local.delivered + session->settings.window_bytes;
-
-	return limit > session->to_local.limit ? limit : session->to_local.limit;
-}
-
 static size_t encode_ack(struct session *session)
 {
-	session->ack_due_ms = UINT64_MAX;
-	session->to_local.limit = limit_now(session);
-	session->delivered_told = session->to_local.delivered;
-	return message_encode_limit(
-		FRAME_ACK, session->to_local.delivered, session->to_local.limit, session->control);
+	uint64_t delivered;
+	uint64_t limit;
+
+	session_position(session, &delivered, &limit);
+	return message_encode_limit(FRAME_ACK, delivered, limit, session->control);
 }
 
 const void *session_unsent(struct session *session, size_t *length)
@@ -162,6 +208,11 @@ void session_sent(struct session *session)
 		session->state = SESSION_RESET;
 	session->control_length = 0;
 	notice_finish(session);
+}
+
+bool session_all_sent(const struct session *session)
+{
+	return session->to_peer.unsent == NULL;
 }
 
 bool session_wants_local(const struct session *session)

@@ -59,6 +59,25 @@ void session_init(struct session *session, const struct session_settings *settin
 	struct chunk_pool *pool, uint64_t peer_limit, uint64_t now_ms);
 void session_fini(struct session *session);
 
+/**
+ * The link is lost: forget what was half received or half sent. Until session_attach() the session
+ * delivers what it holds and nothing else.
+ */
+void session_detach(struct session *session);
+
+/** What RESUME and RESUMED tell the peer; call it when that frame is made */
+void session_position(struct session *session, uint64_t *delivered, uint64_t *limit);
+
+/** Whether a peer that has delivered everything before @delivered can be served again */
+bool session_can_attach(const struct session *session, uint64_t delivered);
+
+/** Both ends of the stream have passed, and at most the word that they arrived is missing */
+bool session_ended_well(const struct session *session);
+
+/** A new link: go on after what the peer has. @delivered, @peer_limit  what it told */
+void session_attach(
+	struct session *session, uint64_t delivered, uint64_t peer_limit, uint64_t now_ms);
+
 /** Take what arrived on the link; all of it. @errors ERROR_PEER: broke the protocol; ERROR_LOCAL.
  * A failure is for good */
 int session_receive(struct session *session, const void *data, size_t length, uint64_t now_ms,
@@ -67,6 +86,9 @@ int session_receive(struct session *session, const void *data, size_t length, ui
 /** Whole frames to send, or NULL; then session_sent() once they are */
 const void *session_unsent(struct session *session, size_t *length);
 void session_sent(struct session *session);
+
+/** Whether everything taken from the local program was sent, on this link or one before */
+bool session_all_sent(const struct session *session);
 
 /** Where bytes of the local program go, or NULL while none may be taken. See replay_space() */
 void *session_space(struct session *session, size_t *length);

@@ -38,6 +38,18 @@ size_t message_encode_open(const struct open_message *message, unsigned char *by
 	return finish(&writer, FRAME_OPEN, 0);
 }
 
+size_t message_encode_resume(const struct resume_message *message, unsigned char *bytes)
+{
+	struct bytes_writer writer = begin(bytes);
+
+	bytes_put_number(&writer, message->version, 2);
+	bytes_put(&writer, message->id, sizeof(message->id));
+	bytes_put(&writer, message->secret, sizeof(message->secret));
+	bytes_put_number(&writer, message->limit, 8);
+	bytes_put_number(&writer, message->epoch, 8);
+	return finish(&writer, FRAME_RESUME, message->delivered);
+}
+
 size_t message_encode_limit(
 	enum frame_type type, uint64_t offset, uint64_t limit, unsigned char *bytes)
 {
@@ -98,6 +110,20 @@ int message_decode_open(
 	bytes_take_text(&reader, message->service, sizeof(message->service));
 	bytes_take_text(&reader, message->argument, sizeof(message->argument));
 	return check(&reader, "OPEN", err);
+}
+
+int message_decode_resume(
+	const struct frame_view *view, struct resume_message *message, struct error *err)
+{
+	struct bytes_reader reader = payload(view);
+
+	message->version = (uint16_t)bytes_take_number(&reader, 2);
+	bytes_take(&reader, message->id, sizeof(message->id));
+	bytes_take(&reader, message->secret, sizeof(message->secret));
+	message->delivered = view->header.offset;
+	message->limit = bytes_take_number(&reader, 8);
+	message->epoch = bytes_take_number(&reader, 8);
+	return check(&reader, "RESUME", err);
 }
 
 int message_decode_limit(const struct frame_view *view, uint64_t *limit, struct error *err)

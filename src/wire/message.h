@@ -37,6 +37,15 @@ struct open_message {
 	char argument[256];
 };
 
+struct resume_message {
+	uint16_t version;
+	unsigned char id[CHANNEL_ID_BYTES];
+	unsigned char secret[CHANNEL_SECRET_BYTES];
+	uint64_t delivered; /* position before which the opener has delivered everything */
+	uint64_t limit;
+	uint64_t epoch; /* 1 for the first RESUME of a channel, and rising */
+};
+
 /* REFUSE and RESET */
 struct reason_message {
 	enum reason reason;
@@ -45,6 +54,7 @@ struct reason_message {
 
 /** Each encodes one whole frame into @bytes, of MESSAGE_LONGEST_BYTES. @returns its length */
 size_t message_encode_open(const struct open_message *message, unsigned char *bytes);
+size_t message_encode_resume(const struct resume_message *message, unsigned char *bytes);
 size_t message_encode_limit(
 	enum frame_type type, uint64_t offset, uint64_t limit, unsigned char *bytes);
 size_t message_encode_reason(
@@ -56,6 +66,8 @@ size_t message_encode_empty(enum frame_type type, uint64_t offset, unsigned char
 /** Of an OPEN of another version, only the version is decoded */
 int message_decode_open(
 	const struct frame_view *view, struct open_message *message, struct error *err);
+int message_decode_resume(
+	const struct frame_view *view, struct resume_message *message, struct error *err);
 int message_decode_limit(const struct frame_view *view, uint64_t *limit, struct error *err);
 int message_decode_reason(
 	const struct frame_view *view, struct reason_message *message, struct error *err);

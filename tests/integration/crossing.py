@@ -116,6 +116,10 @@ def postcopy_under_way(crossing, daemon, *options):
     return follower
 
 
+def capabilities(machine):
+    return {x["capability"]: x["state"] for x in machine.qmp("query-migrate-capabilities")}
+
+
 def break_connections(host):
     """Reset every connection between the daemons."""
     host.run("ss", "-KHt", "dport", "=", ":16520")

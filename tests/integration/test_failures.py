@@ -4,7 +4,9 @@ import signal
 import time
 
 import pytest
-from crossing import SLOW, Crossing, break_connections, postcopy_under_way, precopy_under_way
+from crossing import (
+    SLOW, Crossing, break_connections, capabilities, postcopy_under_way, precopy_under_way,
+)  # fmt: skip
 
 from lab.wait import wait_until
 
@@ -29,10 +31,6 @@ def ended_on(daemon):
         lambda: [x for x in daemon.migrations() if x["ended"]], "ended there, too", timeout=10
     )
     return migration
-
-
-def capabilities(machine):
-    return {x["capability"]: x["state"] for x in machine.qmp("query-migrate-capabilities")}
 
 
 # The network
@@ -215,14 +213,28 @@ def test_stopped_culvertd_gives_up_a_precopy_and_the_guest_stays(crossing, daemo
 
 
 @pytest.mark.parametrize("side", ["source", "destination"])
-def test_stopped_culvertd_finishes_a_postcopy_first(crossing, daemons, side):
+def test_stopped_culvertd_finishes_a_postcopy_first(crossing, hosts, daemons, side):
     moving = crossing()
     follower = postcopy_under_way(moving, daemons[0])
     stopped = daemons[0 if side == "source" else 1]
 
+    hosts.shape("400mbit")
     assert stopped.stop(signal.SIGTERM, timeout=60) == 0
     code, last = follower.finish(timeout=20)
 
     assert (code, last["phase"]) == (0, "completed")
+    assert "event=stopping signal=15 migrations=1" in stopped.log_text(), "it was not over yet"
     assert "clean=yes" in stopped.log_text()
     moving.assert_arrived()
+
+
+def test_stopped_culvertd_does_not_wait_for_an_interrupted_postcopy(crossing, hosts, daemons):
+    moving = crossing()
+    follower = postcopy_under_way(moving, daemons[0])
+    break_connections(hosts.a)
+    assert follower.finish(timeout=20)[0] == 9
+
+    assert daemons[1].stop(signal.SIGTERM, timeout=20) == 0
+
+    assert "clean=yes" in daemons[1].log_text()
+    assert moving.destination.exit_code is None

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from crossing import CALM, SLOW, Crossing, postcopy_under_way, precopy_under_way
+from crossing import CALM, SLOW, Crossing, capabilities, postcopy_under_way, precopy_under_way
 
 from lab.wait import wait_until
 
@@ -21,6 +21,7 @@ def crossing(hosts, guest, daemons):
 
 def test_cancelled_precopy_leaves_the_guest_free_to_move_later(crossing, guest, hosts, daemons):
     moving = crossing()
+    before = capabilities(moving.source)
     follower = precopy_under_way(moving, daemons[0])
 
     assert daemons[0].culvert("cancel", "vm").returncode == 0
@@ -28,6 +29,7 @@ def test_cancelled_precopy_leaves_the_guest_free_to_move_later(crossing, guest, 
 
     assert (code, last["phase"], last["guest"]) == (8, "cancelled", "source")
     moving.assert_stayed()
+    assert capabilities(moving.source) == before
     assert moving.destination.wait_for_exit() == 1
     hosts.shape(None)
     moving.destination = guest("vm", hosts.b, memory_mib=128, incoming=True)

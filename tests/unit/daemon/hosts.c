@@ -19,12 +19,6 @@
 #include "hosts.h"
 #include "io/socket.h"
 
-/* main.c's */
-struct worker *daemon_worker(struct daemon *daemon)
-{
-	return daemon->workers[atomic_fetch_add(&daemon->next_worker, 1) % daemon->worker_count];
-}
-
 static void set_deadline(int fd)
 {
 	struct timeval deadline = {.tv_sec = HOSTS_DEADLINE_MS / 1000};
@@ -101,6 +95,7 @@ static void host_start(
 	assert_non_null(daemon->tls);
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
+	daemon->channels = channel_table_new();
 	daemon->workers[0] = worker_new(&err);
 	assert_non_null(daemon->workers[0]);
 	daemon->worker_count = 1;
@@ -129,6 +124,7 @@ void host_stop_worker(struct host *host)
 static void host_free(struct host *host)
 {
 	host_stop_worker(host);
+	channel_table_free(host->daemon.channels);
 	offers_free(host->daemon.offers);
 	migrations_free(host->daemon.migrations);
 	tls_context_free(host->daemon.tls);

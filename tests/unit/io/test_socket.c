@@ -57,11 +57,7 @@ static int listen_somewhere(struct sockaddr_in *address)
 
 static int connect_to(struct sockaddr_in *address, struct error *err)
 {
-	struct addrinfo where = {.ai_family = AF_INET,
-		.ai_addr = (struct sockaddr *)address,
-		.ai_addrlen = sizeof(*address)};
-
-	return socket_connect(&where, err);
+	return socket_connect((const struct sockaddr *)address, sizeof(*address), err);
 }
 
 static void a_connection_is_made_without_blocking(void **state)

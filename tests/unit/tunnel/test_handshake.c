@@ -132,17 +132,28 @@ static void another_version_is_refused(void **state)
 	assert_int_equal(opener.refusal.reason, REASON_VERSION);
 }
 
-static void every_resume_is_refused_in_the_same_words(void **state)
+static void a_resume_is_asked_for_and_granted_with_both_positions(void **state)
 {
+	struct resume_message resume = {
+		.version = PROTOCOL_VERSION, .delivered = 7, .limit = 70, .epoch = 3};
+	struct handshake resumer;
 	struct handshake acceptor;
 	struct error err;
 
 	(void)state;
+	handshake_init_resumer(&resumer, &resume);
 	handshake_init_acceptor(&acceptor);
-	assert_int_equal(receive_frame(&acceptor, FRAME_RESUME, 66, &err), 0);
-	assert_int_equal(acceptor.state, HANDSHAKE_REFUSED);
-	assert_int_equal(acceptor.refusal.reason, REASON_NO_SERVICE);
-	assert_string_equal(acceptor.refusal.text, "no such channel");
+	assert_int_equal(pass_on(&resumer, &acceptor, 7, &err), 0);
+	assert_int_equal(acceptor.state, HANDSHAKE_ASKED);
+	assert_true(acceptor.resuming);
+	assert_int_equal(acceptor.resume.epoch, 3);
+	assert_int_equal(acceptor.peer_delivered, 7);
+	assert_int_equal(acceptor.peer_limit, 70);
+	handshake_accept_resume(&acceptor, 9, 90);
+	assert_int_equal(pass_on(&acceptor, &resumer, 7, &err), 0);
+	assert_int_equal(resumer.state, HANDSHAKE_ACCEPTED);
+	assert_int_equal(resumer.peer_delivered, 9);
+	assert_int_equal(resumer.peer_limit, 90);
 }
 
 static void an_acceptor_is_asked_with_nothing_but_open(void **state)
@@ -233,7 +244,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_arrives_with_its_reason),
 		cmocka_unit_test(a_refusal_that_is_too_long_is_cut),
 		cmocka_unit_test(another_version_is_refused),
-		cmocka_unit_test(every_resume_is_refused_in_the_same_words),
+		cmocka_unit_test(a_resume_is_asked_for_and_granted_with_both_positions),
 		cmocka_unit_test(an_acceptor_is_asked_with_nothing_but_open),
 		cmocka_unit_test(an_opener_is_answered_with_nothing_but_accept_or_refuse),
 		cmocka_unit_test(no_more_is_wanted_than_the_longest_message),
