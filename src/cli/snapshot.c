@@ -65,6 +65,9 @@ static void read_figures(const json_t *object, struct snapshot *snapshot)
 	snapshot->elapsed_ms = read_figure(object, "elapsed_ms");
 	snapshot->tunnel_to_peer_bytes = read_figure(object, "tunnel_to_peer_bytes");
 	snapshot->tunnel_to_local_bytes = read_figure(object, "tunnel_to_local_bytes");
+	snapshot->links_lost = read_figure(object, "links_lost");
+	snapshot->linkless_ms = read_figure(object, "linkless_ms");
+	snapshot->resume_deadline_ms = read_figure(object, "resume_deadline_ms");
 }
 
 int snapshot_read(const json_t *object, struct snapshot *snapshot, struct error *err)
@@ -123,8 +126,21 @@ unsigned snapshot_percent(const struct snapshot *snapshot)
 	return (unsigned)((double)(total - remaining) * 100 / (double)total);
 }
 
+/* Shorter losses are over before anyone can read of them. */
+#define LINKLESS_SHOWN_MS 1000
+
 void snapshot_phase_text(const struct snapshot *snapshot, char *text, size_t size)
 {
+	uint64_t left_ms = snapshot->resume_deadline_ms > snapshot->linkless_ms
+		? snapshot->resume_deadline_ms - snapshot->linkless_ms
+		: 0;
+
+	if (!snapshot->ended && snapshot->linkless_ms >= LINKLESS_SHOWN_MS) {
+		snprintf(text, size, "waiting for %s, %llu s of %llu s left", snapshot->host,
+			(unsigned long long)left_ms / 1000,
+			(unsigned long long)snapshot->resume_deadline_ms / 1000);
+		return;
+	}
 	switch (snapshot->phase) {
 	case PHASE_PRECOPY:
 		if (snapshot->pass > 0)

@@ -75,6 +75,9 @@ static void print_figures(FILE *file, const struct snapshot *snapshot)
 		fprintf(file, "  tunnel         %s to %s, %s from it\n", to_peer.text,
 			snapshot->host, to_local.text);
 	}
+	if (snapshot->links_lost > 0)
+		fprintf(file, "  links lost     %llu, and replaced\n",
+			(unsigned long long)snapshot->links_lost);
 }
 
 static void print_advice(FILE *file, const struct snapshot *snapshot, const struct options *options)

@@ -57,7 +57,7 @@ struct channel {
 	_Atomic uint64_t to_peer_bytes;
 	_Atomic uint64_t to_local_bytes;
 	_Atomic uint64_t links_lost;
-	_Atomic uint64_t linkless_ms;
+	_Atomic uint64_t published_lost_ms; /* 0: it has a link */
 	atomic_bool ended;
 	struct error failure; /* written before ended is set */
 };
@@ -97,7 +97,7 @@ void channel_progress(struct channel *channel, struct channel_progress *progress
 	progress->to_peer_bytes = atomic_load(&channel->to_peer_bytes);
 	progress->to_local_bytes = atomic_load(&channel->to_local_bytes);
 	progress->links_lost = atomic_load(&channel->links_lost);
-	progress->linkless_ms = atomic_load(&channel->linkless_ms);
+	progress->lost_ms = atomic_load(&channel->published_lost_ms);
 	progress->ended = atomic_load(&channel->ended);
 	progress->failure = (struct error){0};
 	if (progress->ended)
@@ -479,7 +479,7 @@ static void lose_link(struct channel *channel, const struct error *why)
 	channel->lost_ms = now_ms;
 	session_detach(&channel->session);
 	atomic_fetch_add(&channel->links_lost, 1);
-	atomic_store(&channel->linkless_ms, uv_hrtime() / 1000000);
+	atomic_store(&channel->published_lost_ms, uv_hrtime() / 1000000);
 	if (channel->redial)
 		channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
 }
@@ -493,7 +493,7 @@ static void gain_link(
 	channel->link = link;
 	channel->link_room = true;
 	channel->again = true;
-	atomic_store(&channel->linkless_ms, 0);
+	atomic_store(&channel->published_lost_ms, 0);
 	session_attach(&channel->session, delivered, limit, now_ms);
 	link_carry(link, on_link, channel);
 	log_event(LOG_NOTICE, "link.resumed",

@@ -37,7 +37,7 @@ struct channel_progress {
 	uint64_t to_peer_bytes;  /* acknowledged by the peer */
 	uint64_t to_local_bytes; /* delivered to the local program */
 	uint64_t links_lost;
-	uint64_t linkless_ms; /* 0: it has a link; else when that was lost, uv_hrtime() / 10^6 */
+	uint64_t lost_ms; /* 0: it has a link; else when that was lost, uv_hrtime() / 10^6 */
 	bool ended;
 	struct error failure; /* once ended: ERROR_NONE when both sides finished properly */
 };

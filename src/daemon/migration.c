@@ -22,8 +22,7 @@ struct migration {
 	enum guest_place guest;
 	bool ended;
 	struct migration_figures figures;
-	uint64_t tunnel_to_peer_bytes;
-	uint64_t tunnel_to_local_bytes;
+	struct tunnel_figures tunnel;
 	struct error failure;
 	const char *advice;
 	unsigned requests;
@@ -255,12 +254,10 @@ void migration_set_figures(struct migration *migration, const struct migration_f
 	unlock_changed(migration->registry);
 }
 
-void migration_set_tunnel(
-	struct migration *migration, uint64_t to_peer_bytes, uint64_t to_local_bytes)
+void migration_set_tunnel(struct migration *migration, const struct tunnel_figures *tunnel)
 {
 	lock_for_change(migration);
-	migration->tunnel_to_peer_bytes = to_peer_bytes;
-	migration->tunnel_to_local_bytes = to_local_bytes;
+	migration->tunnel = *tunnel;
 	unlock_changed(migration->registry);
 }
 
@@ -407,8 +404,11 @@ static json_t *to_json(const struct migration *migration)
 	set_number(object, "setup_ms", figures->setup_ms);
 	set_number(object, "total_ms", figures->total_ms);
 	set_number(object, "elapsed_ms", migration_elapsed_ms(migration));
-	set_number(object, "tunnel_to_peer_bytes", migration->tunnel_to_peer_bytes);
-	set_number(object, "tunnel_to_local_bytes", migration->tunnel_to_local_bytes);
+	set_number(object, "tunnel_to_peer_bytes", migration->tunnel.to_peer_bytes);
+	set_number(object, "tunnel_to_local_bytes", migration->tunnel.to_local_bytes);
+	set_number(object, "links_lost", migration->tunnel.links_lost);
+	set_number(object, "linkless_ms", migration->tunnel.linkless_ms);
+	set_number(object, "resume_deadline_ms", migration->tunnel.resume_deadline_ms);
 	json_object_set_new(object, "error",
 		migration->failure.code == ERROR_NONE ? json_null()
 						      : message_error_encode(&migration->failure));

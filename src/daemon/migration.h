@@ -55,6 +55,15 @@ struct migration_outcome {
 	const char *advice;   /* a literal, or NULL */
 };
 
+/* The migration's stream through the tunnel */
+struct tunnel_figures {
+	uint64_t to_peer_bytes;  /* acknowledged by the peer */
+	uint64_t to_local_bytes; /* delivered to the hypervisor here */
+	uint64_t links_lost;
+	uint64_t linkless_ms;        /* how long it has had no link; 0: it has one */
+	uint64_t resume_deadline_ms; /* how long it may */
+};
+
 enum migration_request { REQUEST_CANCEL = 1, REQUEST_SWITCH = 2 };
 
 struct migrations;
@@ -82,8 +91,7 @@ const struct migration_plan *migration_plan(const struct migration *migration);
 void migration_set_phase(
 	struct migration *migration, enum migration_phase phase, enum guest_place guest);
 void migration_set_figures(struct migration *migration, const struct migration_figures *figures);
-void migration_set_tunnel(
-	struct migration *migration, uint64_t to_peer_bytes, uint64_t to_local_bytes);
+void migration_set_tunnel(struct migration *migration, const struct tunnel_figures *tunnel);
 uint64_t migration_elapsed_ms(const struct migration *migration);
 
 /** The last word; @migration must not be used any more by the caller */

@@ -136,10 +136,19 @@ static void switch_now(struct outgoing *outgoing)
 static void publish(struct outgoing *outgoing)
 {
 	struct channel_progress progress;
+	struct tunnel_figures tunnel;
 
 	migration_set_figures(outgoing->migration, &outgoing->figures);
 	channel_progress(outgoing->stream, &progress);
-	migration_set_tunnel(outgoing->migration, progress.to_peer_bytes, progress.to_local_bytes);
+	tunnel = (struct tunnel_figures){
+		.to_peer_bytes = progress.to_peer_bytes,
+		.to_local_bytes = progress.to_local_bytes,
+		.links_lost = progress.links_lost,
+		.resume_deadline_ms = outgoing->peer->resume_deadline_ms,
+	};
+	if (progress.lost_ms > 0)
+		tunnel.linkless_ms = uv_hrtime() / 1000000 - progress.lost_ms + 1;
+	migration_set_tunnel(outgoing->migration, &tunnel);
 	if (outgoing->figures.state == MIGRATION_POSTCOPY && !outgoing->postcopy) {
 		outgoing->postcopy = true;
 		migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_DESTINATION);

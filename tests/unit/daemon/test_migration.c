@@ -251,7 +251,8 @@ static void figures_are_shown_as_they_were_set(void **state)
 
 	(void)state;
 	migration_set_figures(migration, &figures);
-	migration_set_tunnel(migration, 5, 6);
+	migration_set_tunnel(
+		migration, &(struct tunnel_figures){.to_peer_bytes = 5, .to_local_bytes = 6});
 	assert_int_equal(follow("web1", 0), 0);
 	assert_string_equal(text_of("status"), "postcopy-active");
 	assert_int_equal(json_integer_value(json_object_get(fixture.value, "pass")), 3);
