@@ -76,7 +76,7 @@ static void print_figures(FILE *file, const struct snapshot *snapshot)
 			snapshot->host, to_local.text);
 	}
 	if (snapshot->links_lost > 0)
-		fprintf(file, "  links lost     %llu, and replaced\n",
+		fprintf(file, "  links lost     %llu\n",
 			(unsigned long long)snapshot->links_lost);
 }
 
