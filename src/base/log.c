@@ -7,8 +7,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 static atomic_int highest = LOG_INFO;
 
@@ -59,12 +60,9 @@ static bool take_turn(uint64_t *left_out)
 	static uint64_t period_began_ms;
 	static unsigned written;
 	static uint64_t suppressed;
-	struct timespec now;
-	uint64_t now_ms;
+	uint64_t now_ms = clock_now_ms();
 	bool allowed;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	*left_out = 0;
 	pthread_mutex_lock(&lock);
 	if (now_ms - period_began_ms >= LOG_LIMITED_MS) {

@@ -1,8 +1,8 @@
 #include "cli/follow.h"
 
 #include <stdio.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "cli/detach.h"
 #include "cli/display.h"
 #include "cli/exit_code.h"
@@ -21,14 +21,6 @@ struct follow {
 	struct snapshot snapshot; /* the last the daemon gave; before that, the subject's name */
 	uint64_t heard_ms;        /* when; 0: nothing yet */
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static int say_detached(struct follow *follow)
 {
@@ -66,7 +58,7 @@ static int show(struct follow *follow, const json_t *object, struct error *err)
 {
 	if (snapshot_read(object, &follow->snapshot, err) < 0)
 		return -1;
-	follow->heard_ms = now_ms();
+	follow->heard_ms = clock_now_ms();
 	/* Of a burst only the last is worth drawing. */
 	if (follow->display.kind != DISPLAY_BAR || !client_ready(follow->client))
 		display_news(&follow->display, object, &follow->snapshot, follow->heard_ms);
@@ -76,10 +68,10 @@ static int show(struct follow *follow, const json_t *object, struct error *err)
 static void tick(struct follow *follow)
 {
 	struct snapshot current = follow->snapshot;
-	uint64_t now = now_ms();
+	uint64_t now_ms = clock_now_ms();
 
-	current.elapsed_ms += now - follow->heard_ms;
-	display_tick(&follow->display, &current, now);
+	current.elapsed_ms += now_ms - follow->heard_ms;
+	display_tick(&follow->display, &current, now_ms);
 }
 
 /* @returns  1: there may be more; EXIT_CODE_DETACHED; -1 */

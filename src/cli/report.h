@@ -17,7 +17,7 @@
 /* Zero is the start: the first snapshot is due. */
 struct report {
 	bool begun;
-	enum snapshot_phase phase;
+	enum migration_phase phase;
 	uint64_t pass;
 	uint64_t last_ms;
 };

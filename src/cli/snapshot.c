@@ -4,36 +4,7 @@
 #include <string.h>
 
 #include "cli/format.h"
-#include "control/message.h"
-
-static const char *const phase_names[] = {
-	[PHASE_PREPARING] = "preparing",
-	[PHASE_PRECOPY] = "precopy",
-	[PHASE_POSTCOPY] = "postcopy",
-	[PHASE_FINISHING] = "finishing",
-	[PHASE_PAUSED] = "paused",
-	[PHASE_COMPLETED] = "completed",
-	[PHASE_FAILED] = "failed",
-	[PHASE_CANCELLED] = "cancelled",
-	[PHASE_LOST] = "lost",
-};
-
-static const char *const guest_names[] = {
-	[GUEST_SOURCE] = "source",
-	[GUEST_DESTINATION] = "destination",
-	[GUEST_UNKNOWN] = "unknown",
-	[GUEST_NOWHERE] = "nowhere",
-};
-
-/* The index of @name, or @other */
-static unsigned find_name(const char *const *names, size_t count, const char *name, unsigned other)
-{
-	for (unsigned i = 0; i < count; i++) {
-		if (strcmp(names[i], name) == 0)
-			return i;
-	}
-	return other;
-}
+#include "control/control.h"
 
 static void read_text(const json_t *object, const char *key, char *text, size_t size)
 {
@@ -94,21 +65,17 @@ int snapshot_read(const json_t *object, struct snapshot *snapshot, struct error 
 		sizeof(snapshot->destination_vm));
 	read_text(object, "host", snapshot->host, sizeof(snapshot->host));
 	read_text(object, "mode", snapshot->mode, sizeof(snapshot->mode));
-	read_text(object, "switch", snapshot->switch_rule, sizeof(snapshot->switch_rule));
 	read_text(object, "phase", snapshot->phase_name, sizeof(snapshot->phase_name));
-	read_text(object, "status", snapshot->status, sizeof(snapshot->status));
 	read_text(object, "advice", snapshot->advice, sizeof(snapshot->advice));
-	snapshot->phase = (enum snapshot_phase)find_name(
-		phase_names, PHASE_OTHER, snapshot->phase_name, PHASE_OTHER);
+	snapshot->phase = phase_find(snapshot->phase_name);
 	read_text(object, "guest", word, sizeof(word));
-	snapshot->guest =
-		(enum snapshot_guest)find_name(guest_names, GUEST_NOWHERE + 1, word, GUEST_UNKNOWN);
+	snapshot->guest = phase_find_guest(word);
 	read_text(object, "direction", word, sizeof(word));
 	snapshot->incoming = strcmp(word, "incoming") == 0;
 	snapshot->ended = json_is_true(json_object_get(object, "ended"));
 	read_figures(object, snapshot);
 	if (json_is_object(failure)) {
-		message_error_decode(failure, &snapshot->failure);
+		control_error_decode(failure, &snapshot->failure);
 		format_clean(snapshot->failure.message);
 	}
 	return 0;

@@ -11,21 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-
-enum snapshot_phase {
-	PHASE_PREPARING,
-	PHASE_PRECOPY,
-	PHASE_POSTCOPY,
-	PHASE_FINISHING,
-	PHASE_PAUSED,
-	PHASE_COMPLETED,
-	PHASE_FAILED,
-	PHASE_CANCELLED,
-	PHASE_LOST,
-	PHASE_OTHER, /* of a newer daemon */
-};
-
-enum snapshot_guest { GUEST_SOURCE, GUEST_DESTINATION, GUEST_UNKNOWN, GUEST_NOWHERE };
+#include "control/phase.h"
 
 struct snapshot {
 	char id[32];
@@ -33,11 +19,9 @@ struct snapshot {
 	char destination_vm[128];
 	char host[256]; /* the other host */
 	char mode[16];
-	char switch_rule[32];
 	char phase_name[32];
-	char status[64];
-	enum snapshot_phase phase;
-	enum snapshot_guest guest;
+	enum migration_phase phase;
+	enum guest_place guest;
 	bool incoming;
 	bool ended;
 	uint64_t pass;

@@ -76,8 +76,7 @@ static void print_figures(FILE *file, const struct snapshot *snapshot)
 			snapshot->host, to_local.text);
 	}
 	if (snapshot->links_lost > 0)
-		fprintf(file, "  links lost     %llu\n",
-			(unsigned long long)snapshot->links_lost);
+		fprintf(file, "  links lost     %llu\n", (unsigned long long)snapshot->links_lost);
 }
 
 static void print_advice(FILE *file, const struct snapshot *snapshot, const struct options *options)

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 
 #include "base/descriptor.h"
-#include "control/message.h"
+#include "control/control.h"
 #include "io/lines.h"
 
 #define GREETING_TIMEOUT_MS 5000
@@ -174,37 +174,37 @@ int client_send(struct client *client, const char *command, json_t *arguments, s
 {
 	json_t *id = json_integer(++client->last_id);
 
-	if (lines_put(client->lines, message_command(command, arguments, id), -1, err) < 0)
+	if (lines_put(client->lines, control_command(command, arguments, id), -1, err) < 0)
 		return blame_daemon(client, err);
 	return 0;
 }
 
 /* @returns as lines_get(); *@message is the caller's, and @answer borrows from it */
 static int take_message(struct client *client, int timeout_ms, json_t **message,
-	struct message_answer *answer, struct error *err)
+	struct control_answer *answer, struct error *err)
 {
 	int got = lines_get(client->lines, timeout_ms, message, err);
 
 	if (got < 0)
 		return blame_daemon(client, err);
-	if (got == 1 && message_read_answer(*message, answer, err) < 0) {
+	if (got == 1 && control_read_answer(*message, answer, err) < 0) {
 		json_decref(*message);
 		return blame_daemon(client, err);
 	}
 	return got;
 }
 
-static bool answers_last(const struct client *client, const struct message_answer *answer)
+static bool answers_last(const struct client *client, const struct control_answer *answer)
 {
 	/* The daemon could not read the command, nor its id. */
-	if (answer->kind == MESSAGE_ERROR && !answer->id)
+	if (answer->kind == CONTROL_ERROR && !answer->id)
 		return true;
-	return answer->kind != MESSAGE_EVENT && json_integer_value(answer->id) == client->last_id;
+	return answer->kind != CONTROL_EVENT && json_integer_value(answer->id) == client->last_id;
 }
 
 int client_take_answer(struct client *client, int timeout_ms, json_t **result, struct error *err)
 {
-	struct message_answer answer;
+	struct control_answer answer;
 	json_t *message;
 	int got = take_message(client, timeout_ms, &message, &answer, err);
 
@@ -213,7 +213,7 @@ int client_take_answer(struct client *client, int timeout_ms, json_t **result, s
 	if (!answers_last(client, &answer)) {
 		error_set(err, ERROR_PEER, "it does not belong to the command");
 		got = blame_daemon(client, err);
-	} else if (answer.kind == MESSAGE_ERROR) {
+	} else if (answer.kind == CONTROL_ERROR) {
 		*err = answer.failure;
 		got = -1;
 	} else {
@@ -240,16 +240,16 @@ int client_call(struct client *client, const char *command, json_t *arguments, i
 
 int client_take_event(struct client *client, int timeout_ms, json_t **migration, struct error *err)
 {
-	struct message_answer answer;
+	struct control_answer answer;
 	json_t *message;
 	int got = take_message(client, timeout_ms, &message, &answer, err);
 
 	if (got < 1)
 		return got;
-	if (answer.kind == MESSAGE_ERROR) {
+	if (answer.kind == CONTROL_ERROR) {
 		*err = answer.failure;
 		got = -1;
-	} else if (answer.kind == MESSAGE_RETURN) {
+	} else if (answer.kind == CONTROL_RETURN) {
 		error_set(err, ERROR_PEER, "an answer where only events belong");
 		got = blame_daemon(client, err);
 	} else if (strcmp(answer.event, "migration") == 0) {

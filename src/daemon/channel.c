@@ -1,22 +1,18 @@
 #include "daemon/channel.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "daemon/channel_table.h"
+#include "daemon/flow.h"
 #include "daemon/redial.h"
-#include "io/socket.h"
-#include "tunnel/session.h"
 
-/* Turns of one pass, so that no channel keeps the loop from the others */
-#define TURNS_MOST 8
-#define SPANS_MOST 16
 /* How long a local program may take what came before a RESET */
 #define LINGER_MS 2000
 
@@ -30,24 +26,18 @@ static const struct session_settings session_settings = {
 struct channel {
 	struct list place; /* in its worker's list */
 	struct worker *worker;
-	struct session session;
-	struct link *link;    /* NULL while it is lost, and once the channel has ended */
+	struct flow flow;
 	struct link *attempt; /* opener: the link that may come next */
 	struct channel_name name;
 	struct redial *redial;
 	struct channel_table *table;
 	uint64_t epoch; /* acceptor: of the last RESUME that was granted */
 	uint64_t resume_deadline_ms;
-	uint64_t lost_ms; /* when the link was lost */
+	uint64_t lost_ms; /* when the link was lost, on the clock of the loop */
 	char lost_why[160];
 	uint64_t redial_ms; /* when to try next; UINT64_MAX while an attempt is under way */
-	int local_fd;
 	int local_interest;
-	bool local_deaf; /* the local program reads no more */
-	bool local_over; /* it writes no more */
-	bool link_room;  /* the link would send at once what it is given */
-	bool again;      /* the pass stopped before the work was done */
-	bool lingering;  /* RESET came; what came before it is being delivered */
+	bool lingering; /* RESET came; what came before it is being delivered */
 	bool closing;
 	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
 	uv_poll_t local;
@@ -57,7 +47,7 @@ struct channel {
 	_Atomic uint64_t to_peer_bytes;
 	_Atomic uint64_t to_local_bytes;
 	_Atomic uint64_t links_lost;
-	_Atomic uint64_t published_lost_ms; /* 0: it has a link */
+	_Atomic uint64_t published_lost_ms; /* of clock_now_ms(); 0: it has a link */
 	atomic_bool ended;
 	struct error failure; /* written before ended is set */
 };
@@ -106,9 +96,9 @@ void channel_progress(struct channel *channel, struct channel_progress *progress
 
 static void publish_progress(struct channel *channel)
 {
-	atomic_store_explicit(&channel->to_peer_bytes, channel->session.to_peer.acknowledged,
+	atomic_store_explicit(&channel->to_peer_bytes, channel->flow.session.to_peer.acknowledged,
 		memory_order_relaxed);
-	atomic_store_explicit(&channel->to_local_bytes, channel->session.to_local.delivered,
+	atomic_store_explicit(&channel->to_local_bytes, channel->flow.session.to_local.delivered,
 		memory_order_relaxed);
 }
 
@@ -128,9 +118,10 @@ static void log_end(const struct channel *channel)
 	log_event(failed ? LOG_WARNING : LOG_INFO, "channel.ended",
 		"channel=%s peer=%s service=%s %s to_peer_bytes=%llu to_local_bytes=%llu%s%s%s",
 		channel->name.id, channel->name.peer, channel->name.service,
-		channel->name.direction, (unsigned long long)channel->session.to_peer.acknowledged,
-		(unsigned long long)channel->session.to_local.delivered, failed ? " reason=\"" : "",
-		failed ? failure->message : "", failed ? "\"" : "");
+		channel->name.direction,
+		(unsigned long long)channel->flow.session.to_peer.acknowledged,
+		(unsigned long long)channel->flow.session.to_local.delivered,
+		failed ? " reason=\"" : "", failed ? failure->message : "", failed ? "\"" : "");
 }
 
 /* The end of the channel on this host: the local program sees its socket close. */
@@ -146,204 +137,19 @@ static void end(struct channel *channel, const struct error *failure)
 	list_remove(&channel->place);
 	uv_close((uv_handle_t *)&channel->local, on_handle_closed);
 	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
-	fd_close(&channel->local_fd);
-	session_fini(&channel->session);
+	fd_close(&channel->flow.local_fd);
+	session_fini(&channel->flow.session);
 	redial_free(channel->redial);
 	if (channel->attempt)
 		link_abort(channel->attempt);
-	if (channel->link && failure->code == ERROR_LINK)
-		link_abort(channel->link);
-	else if (channel->link)
-		link_finish(channel->link);
+	if (channel->flow.link && failure->code == ERROR_LINK)
+		link_abort(channel->flow.link);
+	else if (channel->flow.link)
+		link_finish(channel->flow.link);
 	channel->attempt = NULL;
-	channel->link = NULL;
+	channel->flow.link = NULL;
 	if (channel->table)
 		channel_table_remove(channel->table, channel);
-}
-
-/* (C) link -> to_local. @returns whether anything came, or -1 with @err set */
-static int receive(struct channel *channel, struct error *err)
-{
-	struct tls_stream *stream = link_stream(channel->link);
-	unsigned char *scratch = channel->worker->scratch;
-	size_t filled = 0;
-	enum io_result result = IO_OK;
-
-	while (filled < WORKER_SCRATCH_BYTES) {
-		size_t length = 0;
-
-		result = tls_read(
-			stream, scratch + filled, WORKER_SCRATCH_BYTES - filled, &length, err);
-		if (result != IO_OK)
-			break;
-		filled += length;
-	}
-	if (filled > 0) {
-		struct error mine;
-
-		if (session_receive(&channel->session, scratch, filled,
-			    loop_now_ms(channel->worker->loop), &mine) < 0) {
-			*err = mine;
-			return -1;
-		}
-	}
-	if (channel->session.state != SESSION_OPEN)
-		return 0;
-	if (result == IO_FAILED)
-		return -1;
-	if (result == IO_EOF)
-		return error_set(err, ERROR_LINK, "connection lost: closed by the peer");
-	return filled > 0;
-}
-
-/* The local program reads no more: what comes for it has nowhere to go, and is never said to have
- * been delivered. What it wrote before it went still passes: RESET follows its last byte. */
-static void refuse_deliveries(struct channel *channel)
-{
-	struct session *session = &channel->session;
-	struct iovec span;
-	bool wanted = session_spans(session, &span, 1) == 0;
-
-	if (wanted && session_eof_due(session))
-		session_delivered_eof(session, loop_now_ms(channel->worker->loop));
-	if (!wanted && channel->local_over && session_all_sent(session))
-		session_reset(session, REASON_LOCAL_GONE, "the local program is gone");
-}
-
-/* (D) to_local -> local socket. @returns 0, or -1 with @err set */
-static int deliver(struct channel *channel, struct error *err)
-{
-	struct session *session = &channel->session;
-	uint64_t now_ms = loop_now_ms(channel->worker->loop);
-	struct iovec spans[SPANS_MOST];
-	int count;
-
-	while (!channel->local_deaf && (count = session_spans(session, spans, SPANS_MOST)) > 0) {
-		struct msghdr message = {.msg_iov = spans, .msg_iovlen = (size_t)count};
-		ssize_t sent = sendmsg(channel->local_fd, &message, MSG_NOSIGNAL);
-
-		if (sent >= 0)
-			session_delivered(session, (size_t)sent, now_ms);
-		else if (errno == EAGAIN)
-			return 0;
-		else if (errno == EPIPE || errno == ECONNRESET)
-			channel->local_deaf = true;
-		else if (errno != EINTR)
-			return error_errno(err, "cannot write to the local socket");
-	}
-	if (channel->local_deaf) {
-		refuse_deliveries(channel);
-	} else if (session_eof_due(session)) {
-		(void)shutdown(channel->local_fd, SHUT_WR);
-		session_delivered_eof(session, now_ms);
-	}
-	return 0;
-}
-
-/* (A) local socket -> to_peer. @returns whether anything was taken, or -1 with @err set */
-static int take(struct channel *channel, struct error *err)
-{
-	struct session *session = &channel->session;
-	size_t space_bytes;
-	void *space = session_space(session, &space_bytes);
-	ssize_t got;
-
-	if (!space)
-		return 0;
-	got = recv(channel->local_fd, space, space_bytes, 0);
-	if (got > 0) {
-		session_take(session, (size_t)got);
-		return 1;
-	}
-	if (got == 0) {
-		if (session_take_eof(session) < 0)
-			return error_set(err, ERROR_LOCAL, "no memory");
-		channel->local_over = true;
-		return 1;
-	}
-	if (errno == EAGAIN || errno == EINTR)
-		return errno == EINTR;
-	if (errno == ECONNRESET) {
-		/* Closed with our bytes unread; what it wrote before is still there to be read. */
-		channel->local_deaf = true;
-		return 1;
-	}
-	return error_errno(err, "cannot read from the local socket");
-}
-
-/* Seal what there is, as far as there is room. @returns 0, or -1 with @err set */
-static int seal_frames(struct channel *channel, struct error *err)
-{
-	struct tls_stream *stream = link_stream(channel->link);
-	size_t length;
-	const void *frames;
-
-	while ((frames = session_unsent(&channel->session, &length)) != NULL &&
-		length <= tls_seal_room(stream)) {
-		if (tls_seal(stream, frames, length, err) < 0)
-			return -1;
-		session_sent(&channel->session);
-	}
-	return 0;
-}
-
-/* Seal and send until there is no more, or the link takes no more. @returns 0, or -1 with @err */
-static int send_frames(struct channel *channel, struct error *err)
-{
-	struct tls_stream *stream = link_stream(channel->link);
-
-	if (seal_frames(channel, err) < 0)
-		return -1;
-	while (tls_unsent(stream)) {
-		switch (tls_flush(stream, err)) {
-		case IO_FAILED:
-			return -1;
-		case IO_AGAIN:
-		case IO_EOF:
-			channel->link_room = false;
-			return 0;
-		case IO_OK:
-			break;
-		}
-		channel->link_room = socket_link_has_room(link_descriptor(channel->link));
-		if (seal_frames(channel, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* (A) and (B): take from the local program only what the link can take now. */
-static int feed_link(struct channel *channel, struct error *err)
-{
-	for (int turn = 0; turn < TURNS_MOST; turn++) {
-		int taken;
-
-		if (send_frames(channel, err) < 0)
-			return -1;
-		if (!channel->link_room)
-			return 0;
-		taken = take(channel, err);
-		if (taken <= 0)
-			return taken;
-	}
-	channel->again = true;
-	return 0;
-}
-
-static int move(struct channel *channel, struct error *err)
-{
-	int received = 1;
-
-	if (session_tick(&channel->session, loop_now_ms(channel->worker->loop), err) < 0)
-		return -1;
-	for (int turn = 0; received > 0 && turn < TURNS_MOST; turn++) {
-		received = receive(channel, err);
-		if (received < 0 || deliver(channel, err) < 0)
-			return -1;
-	}
-	/* TLS may hold decrypted bytes that poll() cannot see. */
-	channel->again = received > 0;
-	return feed_link(channel, err);
 }
 
 static void set_local_interest(struct channel *channel, int events)
@@ -369,8 +175,8 @@ static uint64_t next_ms(const struct channel *channel)
 {
 	uint64_t deadline_ms = channel->lost_ms + channel->resume_deadline_ms;
 
-	if (channel->link)
-		return session_next_ms(&channel->session);
+	if (channel->flow.link)
+		return session_next_ms(&channel->flow.session);
 	return channel->redial && channel->redial_ms < deadline_ms ? channel->redial_ms
 								   : deadline_ms;
 }
@@ -379,7 +185,7 @@ static uint64_t next_ms(const struct channel *channel)
 static void set_timer(struct channel *channel)
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
-	uint64_t due_ms = channel->again ? now_ms : next_ms(channel);
+	uint64_t due_ms = channel->flow.again ? now_ms : next_ms(channel);
 
 	if (due_ms >= channel->timer_ms)
 		return;
@@ -387,25 +193,20 @@ static void set_timer(struct channel *channel)
 	uv_timer_start(&channel->timer, on_timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
 }
 
-/* What to wait for follows from what the session holds and wants, and from nothing else. */
+/* What to wait for follows from what the flow holds and wants, and from nothing else. */
 static void settle_interest(struct channel *channel)
 {
-	struct session *session = &channel->session;
-	bool wants_local = session_wants_local(session);
-	struct iovec span;
-	int local = 0;
-	int link = UV_READABLE;
+	int local;
+	int link;
 
-	if (wants_local && channel->link_room)
-		local |= UV_READABLE;
-	if (!channel->local_deaf && session_spans(session, &span, 1) > 0)
-		local |= UV_WRITABLE;
+	flow_interest(&channel->flow, &local, &link);
+	if (channel->lingering) {
+		local = UV_WRITABLE;
+		link = 0;
+	}
 	set_local_interest(channel, local);
-	if (!channel->link)
-		return;
-	if (tls_unsent(link_stream(channel->link)) || (wants_local && !channel->link_room))
-		link |= UV_WRITABLE;
-	link_set_interest(channel->link, link);
+	if (channel->flow.link)
+		link_set_interest(channel->flow.link, link);
 }
 
 /* An error for a channel that one of both programs or hosts ended */
@@ -420,7 +221,7 @@ static void on_linger_end(uv_timer_t *timer)
 	struct channel *channel = timer->data;
 	struct error err;
 
-	reset_error(&channel->session, &err);
+	reset_error(&channel->flow.session, &err);
 	end(channel, &err);
 }
 
@@ -430,20 +231,17 @@ static void linger(struct channel *channel)
 {
 	if (!channel->lingering) {
 		channel->lingering = true;
-		(void)shutdown(channel->local_fd, SHUT_RD);
+		(void)shutdown(channel->flow.local_fd, SHUT_RD);
 		uv_timer_start(&channel->timer, on_linger_end, LINGER_MS, 0);
 	}
-	set_local_interest(channel, UV_WRITABLE);
-	if (channel->link)
-		link_set_interest(channel->link, 0);
+	settle_interest(channel);
 }
 
 /* @returns whether the channel has ended */
 static bool settle_end(struct channel *channel)
 {
-	struct session *session = &channel->session;
+	struct session *session = &channel->flow.session;
 	struct error err = {0};
-	struct iovec span;
 
 	switch (session->state) {
 	case SESSION_OPEN:
@@ -453,7 +251,7 @@ static bool settle_end(struct channel *channel)
 		end(channel, &err);
 		return true;
 	case SESSION_RESET:
-		if (!channel->local_deaf && session_spans(session, &span, 1) > 0) {
+		if (flow_has_deliveries(&channel->flow)) {
 			linger(channel);
 			return true;
 		}
@@ -470,16 +268,13 @@ static void lose_link(struct channel *channel, const struct error *why)
 
 	log_event(LOG_WARNING, "link.lost", "channel=%s peer=%s service=%s reason=\"%s\"",
 		channel->name.id, channel->name.peer, channel->name.service, why->message);
-	if (channel->link)
-		link_abort(channel->link);
+	if (channel->flow.link)
+		link_abort(channel->flow.link);
 	snprintf(channel->lost_why, sizeof(channel->lost_why), "%s", why->message);
-	channel->link = NULL;
-	channel->link_room = false;
-	channel->again = false;
+	flow_lose_link(&channel->flow);
 	channel->lost_ms = now_ms;
-	session_detach(&channel->session);
 	atomic_fetch_add(&channel->links_lost, 1);
-	atomic_store(&channel->published_lost_ms, uv_hrtime() / 1000000);
+	atomic_store(&channel->published_lost_ms, clock_now_ms());
 	if (channel->redial)
 		channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
 }
@@ -490,17 +285,14 @@ static void gain_link(
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 
-	channel->link = link;
-	channel->link_room = true;
-	channel->again = true;
 	atomic_store(&channel->published_lost_ms, 0);
-	session_attach(&channel->session, delivered, limit, now_ms);
+	flow_gain_link(&channel->flow, link, delivered, limit, now_ms);
 	link_carry(link, on_link, channel);
 	log_event(LOG_NOTICE, "link.resumed",
 		"channel=%s peer=%s service=%s after_ms=%llu replay_bytes=%llu", channel->name.id,
 		channel->name.peer, channel->name.service,
 		(unsigned long long)(now_ms - channel->lost_ms),
-		(unsigned long long)(channel->session.to_peer.taken - delivered));
+		(unsigned long long)(channel->flow.session.to_peer.taken - delivered));
 	set_timer(channel);
 }
 
@@ -511,7 +303,7 @@ static void on_redialled(struct link *link, const struct handshake *answer, void
 
 	channel->attempt = NULL;
 	redial_succeeded(channel->redial);
-	if (session_can_attach(&channel->session, answer->peer_delivered)) {
+	if (session_can_attach(&channel->flow.session, answer->peer_delivered)) {
 		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
 		return;
 	}
@@ -533,7 +325,7 @@ static void on_redial_failed(struct link *link, const struct error *why, void *o
 		return;
 	}
 	/* The peer proved itself and knows nothing of this channel: it has ended there. */
-	error_set(&err, session_ended_well(&channel->session) ? ERROR_NONE : ERROR_LINK,
+	error_set(&err, session_ended_well(&channel->flow.session) ? ERROR_NONE : ERROR_LINK,
 		"the channel did not outlive its lost connection: %s", why->message);
 	end(channel, &err);
 }
@@ -554,12 +346,12 @@ static void wait_for_link(struct channel *channel)
 		end(channel, &err);
 		return;
 	}
-	if (channel->local_fd >= 0 && deliver(channel, &err) < 0) {
+	if (flow_deliver(&channel->flow, now_ms, &err) < 0) {
 		end(channel, &err);
 		return;
 	}
 	if (channel->redial && !channel->attempt && now_ms >= channel->redial_ms) {
-		session_position(&channel->session, &delivered, &limit);
+		session_position(&channel->flow.session, &delivered, &limit);
 		channel->redial_ms = UINT64_MAX;
 		channel->attempt = redial_try(channel->redial, channel->worker, delivered, limit,
 			&redial_events, channel, &err);
@@ -571,42 +363,44 @@ static void wait_for_link(struct channel *channel)
 	set_timer(channel);
 }
 
-/* What became of a pass: @returns whether the channel goes on with its link */
-static bool survive(struct channel *channel, const struct error *err)
+/* A pass failed: a lost link is waited for, anything else ends the channel on both hosts. */
+static void wait_or_end(struct channel *channel, const struct error *err)
 {
 	struct error ignored;
 
 	if (err->code == ERROR_LINK) {
 		lose_link(channel, err);
 		wait_for_link(channel);
-		return false;
+		return;
 	}
-	session_reset(&channel->session,
+	session_reset(&channel->flow.session,
 		err->code == ERROR_PEER ? REASON_PROTOCOL : REASON_LOCAL_GONE, err->message);
-	(void)send_frames(channel, &ignored);
+	(void)flow_send(&channel->flow, &ignored);
 	end(channel, err);
-	return false;
 }
 
 static void channel_pass(struct channel *channel)
 {
+	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 	struct error err;
 
 	if (channel->closing)
 		return;
-	if (channel->session.state == SESSION_RESET) {
-		if (deliver(channel, &err) < 0)
+	if (channel->flow.session.state == SESSION_RESET) {
+		if (flow_deliver(&channel->flow, now_ms, &err) < 0)
 			end(channel, &err);
 		else
 			settle_end(channel);
 		return;
 	}
-	if (!channel->link) {
+	if (!channel->flow.link) {
 		wait_for_link(channel);
 		return;
 	}
-	if (move(channel, &err) < 0 && !survive(channel, &err))
+	if (flow_move(&channel->flow, channel->worker->scratch, now_ms, &err) < 0) {
+		wait_or_end(channel, &err);
 		return;
+	}
 	publish_progress(channel);
 	if (settle_end(channel))
 		return;
@@ -629,7 +423,7 @@ static void on_link(void *owner, int events)
 	struct channel *channel = owner;
 
 	if (events & UV_WRITABLE)
-		channel->link_room = true;
+		channel->flow.link_room = true;
 	channel_pass(channel);
 }
 
@@ -653,21 +447,21 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->open_handles = 2;
 	atomic_init(&channel->references, 2);
 	channel->worker = worker;
-	channel->link = link;
-	channel->local_fd = local_fd;
+	channel->flow.link = link;
+	channel->flow.local_fd = local_fd;
 	channel->name = *name;
 	channel->redial = settings->redial;
 	channel->table = settings->table;
 	channel->resume_deadline_ms = settings->resume_deadline_ms;
-	channel->link_room = true;
+	channel->flow.link_room = true;
 	channel->timer_ms = UINT64_MAX;
-	session_init(&channel->session, &session_settings, &worker->pool, settings->peer_limit,
+	session_init(&channel->flow.session, &session_settings, &worker->pool, settings->peer_limit,
 		loop_now_ms(worker->loop));
 	list_append(&worker->channels, &channel->place);
 	link_carry(link, on_link, channel);
 	log_event(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
 		name->peer, name->service, name->direction);
-	channel->again = true;
+	channel->flow.again = true;
 	set_timer(channel);
 	return channel;
 }
@@ -683,24 +477,24 @@ void channel_resume(struct channel *channel, struct link *link, const struct res
 	uint64_t delivered;
 	uint64_t limit;
 
-	if (channel->closing || channel->session.state == SESSION_RESET ||
+	if (channel->closing || channel->flow.session.state == SESSION_RESET ||
 		resume->epoch <= channel->epoch ||
-		!session_can_attach(&channel->session, resume->delivered)) {
+		!session_can_attach(&channel->flow.session, resume->delivered)) {
 		link_refuse(link, REASON_NO_SERVICE, CHANNEL_UNKNOWN);
 		return;
 	}
 	channel->epoch = resume->epoch;
-	if (channel->link) {
+	if (channel->flow.link) {
 		error_set(&why, ERROR_LINK, "the peer came back over a new connection");
 		lose_link(channel, &why);
 	}
-	session_position(&channel->session, &delivered, &limit);
+	session_position(&channel->flow.session, &delivered, &limit);
 	link_grant_resume(link, delivered, limit);
 }
 
 void channel_resumed(struct channel *channel, struct link *link, const struct handshake *answer)
 {
-	if (channel->closing || channel->link)
+	if (channel->closing || channel->flow.link)
 		link_abort(link);
 	else
 		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
@@ -713,9 +507,9 @@ static void reset_and_end(struct channel *channel, enum reason reason, const cha
 
 	if (channel->closing)
 		return;
-	session_reset(&channel->session, reason, text);
-	if (channel->link)
-		(void)send_frames(channel, &ignored);
+	session_reset(&channel->flow.session, reason, text);
+	if (channel->flow.link)
+		(void)flow_send(&channel->flow, &ignored);
 	error_set(&err, ERROR_CANCELLED, "%s", text);
 	end(channel, &err);
 }

@@ -1,10 +1,10 @@
-/* A channel at work: a session between its local socket and its link.
+/* A channel at work: the flow between its local socket and its link, from its start to its end on
+ * both hosts. A link that is lost is waited for; the opener makes the next one.
  *
- *     local socket --(A) readable--> session's to_peer  --(B) writable--> link
- *     local socket <--(D) writable-- session's to_local <--(C) readable-- link
+ * After every pass of the flow, what to wait for is derived from its state, and touched nowhere
+ * else.
  *
- * No step blocks. After every pass the interest in both sides is derived from the session's state.
- *
+ * Spec:    docs/PROTOCOL.md, "Ending" and "Resume".
  * Threads: everything runs on the loop of its worker. Holders in other threads may ask how far it
  * is, end it, and put it.
  */
@@ -37,7 +37,7 @@ struct channel_progress {
 	uint64_t to_peer_bytes;  /* acknowledged by the peer */
 	uint64_t to_local_bytes; /* delivered to the local program */
 	uint64_t links_lost;
-	uint64_t lost_ms; /* 0: it has a link; else when that was lost, uv_hrtime() / 10^6 */
+	uint64_t lost_ms; /* 0: it has a link; else when that was lost, of clock_now_ms() */
 	bool ended;
 	struct error failure; /* once ended: ERROR_NONE when both sides finished properly */
 };

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
-#include "control/message.h"
+#include "control/control.h"
 #include "daemon/channel.h"
 #include "daemon/opening.h"
 #include "io/lines.h"
@@ -13,8 +14,15 @@
 
 /* A destination may wait ten seconds for its QEMU, more than once for one question. */
 #define ANSWER_MS 45000
+/* How often a wait looks whether the daemon still runs */
+#define TURN_MS 250
+/* A peer that says more than that at once is heard on the next occasion. */
+#define NEWS_AT_ONCE 64
 
 struct contact {
+	struct daemon *daemon;
+	uint64_t patience_ms;
+	json_int_t last_id;
 	char peer[64];
 	char address[400];
 	struct channel *channel;
@@ -34,6 +42,8 @@ struct contact *contact_new(
 		free(contact);
 		return NULL;
 	}
+	contact->daemon = daemon;
+	contact->patience_ms = peer->resume_deadline_ms + ANSWER_MS;
 	snprintf(contact->peer, sizeof(contact->peer), "%s", peer->name);
 	contact->channel = opening_run(daemon, peer, "control", "", pair[0], contact->address, err);
 	if (!contact->channel) {
@@ -90,7 +100,7 @@ static void take_news(struct contact *contact, const json_t *data)
 /* The next message. @returns 1 with @message held by the caller and taken apart in @answer, 0, -1
  */
 static int next(struct contact *contact, int timeout_ms, json_t **message,
-	struct message_answer *answer, struct error *err)
+	struct control_answer *answer, struct error *err)
 {
 	int got = lines_get(contact->lines, timeout_ms, message, err);
 
@@ -100,56 +110,104 @@ static int next(struct contact *contact, int timeout_ms, json_t **message,
 		return error_prefix(err, "%s", contact->peer);
 	if (got == 0)
 		return 0;
-	if (message_read_answer(*message, answer, err) < 0) {
+	if (control_read_answer(*message, answer, err) < 0) {
 		json_decref(*message);
 		return error_prefix(err, "%s", contact->peer);
 	}
-	if (answer->kind == MESSAGE_EVENT && strcmp(answer->event, "migration") == 0)
+	if (answer->kind == CONTROL_EVENT && strcmp(answer->event, "migration") == 0)
 		take_news(contact, answer->value);
-	if (answer->kind == MESSAGE_EVENT && strcmp(answer->event, "stopping") == 0)
+	if (answer->kind == CONTROL_EVENT && strcmp(answer->event, "stopping") == 0)
 		contact->news.stopping = true;
 	return 1;
 }
 
-int contact_ask(struct contact *contact, const char *command, json_t *arguments, json_t **result,
-	struct error *err)
+/* An answer to an earlier question is one that was given up. */
+static bool is_answer(const struct contact *contact, const struct control_answer *answer)
 {
-	struct message_answer answer = {.kind = MESSAGE_EVENT};
-	json_t *message = NULL;
+	return answer->kind != CONTROL_EVENT &&
+		(!answer->id || json_integer_value(answer->id) == contact->last_id);
+}
+
+/* @returns as next(), of the answer to the last question. Events do not prolong the wait */
+static int wait_for_answer(struct contact *contact, uint64_t deadline_ms, json_t **message,
+	struct control_answer *answer, struct error *err)
+{
+	while (!atomic_load(&contact->daemon->ending)) {
+		int left_ms = clock_left_ms(deadline_ms);
+		int got =
+			next(contact, left_ms < TURN_MS ? left_ms : TURN_MS, message, answer, err);
+
+		if (got < 0 || (got > 0 && is_answer(contact, answer)))
+			return got;
+		if (got > 0)
+			json_decref(*message);
+		if (left_ms == 0)
+			break;
+	}
+	return 0;
+}
+
+static int say(
+	struct contact *contact, const char *command, json_t *arguments, struct error *err)
+{
+	json_t *line = control_command(command, arguments, json_integer(++contact->last_id));
+
+	return lines_put(contact->lines, line, -1, err) < 0 ? lost(contact, err) : 0;
+}
+
+static int ask(struct contact *contact, uint64_t timeout_ms, const char *command, json_t *arguments,
+	json_t **result, struct error *err)
+{
+	struct control_answer answer;
+	json_t *message;
 	int got;
 
-	if (lines_put(contact->lines, message_command(command, arguments, NULL), -1, err) < 0)
-		return lost(contact, err);
-	do {
-		json_decref(message);
-		message = NULL;
-		got = next(contact, ANSWER_MS, &message, &answer, err);
-		if (got == 0)
-			error_set(
-				err, ERROR_LINK, "%s does not answer '%s'", contact->peer, command);
-		if (got <= 0)
-			return -1;
-	} while (answer.kind == MESSAGE_EVENT);
-	if (answer.kind == MESSAGE_ERROR) {
+	if (say(contact, command, arguments, err) < 0)
+		return -1;
+	got = wait_for_answer(contact, clock_now_ms() + timeout_ms, &message, &answer, err);
+	if (got == 0)
+		error_set(err, ERROR_LINK, "%s does not answer '%s'", contact->peer, command);
+	if (got <= 0)
+		return -1;
+	if (answer.kind == CONTROL_ERROR) {
 		*err = answer.failure;
 		error_prefix(err, "%s", contact->peer);
 	} else if (result) {
 		*result = json_incref(answer.value);
 	}
 	json_decref(message);
-	return answer.kind == MESSAGE_ERROR ? -1 : 0;
+	return answer.kind == CONTROL_ERROR ? -1 : 0;
+}
+
+int contact_ask(struct contact *contact, const char *command, json_t *arguments, json_t **result,
+	struct error *err)
+{
+	return ask(contact, ANSWER_MS, command, arguments, result, err);
+}
+
+int contact_insist(struct contact *contact, const char *command, json_t *arguments, json_t **result,
+	struct error *err)
+{
+	return ask(contact, contact->patience_ms, command, arguments, result, err);
+}
+
+void contact_tell(struct contact *contact, const char *command, json_t *arguments)
+{
+	struct error ignored;
+
+	(void)say(contact, command, arguments, &ignored);
 }
 
 int contact_listen(
 	struct contact *contact, int timeout_ms, struct contact_news *news, struct error *err)
 {
-	struct message_answer answer;
+	struct control_answer answer;
 	json_t *message;
 	int got = next(contact, timeout_ms, &message, &answer, err);
 
-	while (got > 0) {
+	for (unsigned count = 1; got > 0; count++) {
 		json_decref(message);
-		got = next(contact, 0, &message, &answer, err);
+		got = count < NEWS_AT_ONCE ? next(contact, 0, &message, &answer, err) : 0;
 	}
 	*news = contact->news;
 	return got;

@@ -22,7 +22,7 @@ void contact_free(struct contact *contact);
 const char *contact_address(const struct contact *contact);
 
 /**
- * Ask and wait for the answer.
+ * Ask and wait for the answer, 45 seconds at most.
  *
  * @arguments  stolen; NULL: none
  * @result     a new reference to the return value; or NULL when it is not wanted
@@ -30,6 +30,16 @@ const char *contact_address(const struct contact *contact);
  */
 int contact_ask(struct contact *contact, const char *command, json_t *arguments, json_t **result,
 	struct error *err);
+
+/**
+ * ... for as long as the channel may wait for a lost link, and then that long: what must not be left
+ * unsaid. Ends early only with the channel or with the daemon.
+ */
+int contact_insist(struct contact *contact, const char *command, json_t *arguments,
+	json_t **result, struct error *err);
+
+/** Say it without waiting for the answer. @arguments  stolen */
+void contact_tell(struct contact *contact, const char *command, json_t *arguments);
 
 /** What the destination's hypervisor said last */
 struct contact_news {

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "control/arguments.h"
-#include "control/message.h"
+#include "control/control.h"
 #include "daemon/conversation.h"
 #include "daemon/orders.h"
 #include "io/lines.h"
@@ -24,17 +24,20 @@ static int send_events(struct client *client, const char *name, uint64_t seen, b
 {
 	struct daemon *daemon = client->daemon;
 	struct error err;
+	bool ending = false;
 
-	while (!ended && !atomic_load(&daemon->ending)) {
+	while (!ended && !ending) {
 		json_t *value;
 		json_t *unexpected;
 		int got;
 
-		if (migrations_follow(daemon->migrations, name, &seen, CONVERSATION_TURN_MS, &value,
-			    &ended, &err) < 0)
+		/* Before the look: a daemon that ends still tells how the migration ended. */
+		ending = atomic_load(&daemon->ending);
+		if (migrations_follow(daemon->migrations, name, &seen,
+			    ending ? 0 : CONVERSATION_TURN_MS, &value, &ended, &err) < 0)
 			return -1;
 		if (value &&
-			lines_put(client->lines, message_event("migration", value), -1, &err) < 0)
+			lines_put(client->lines, control_event("migration", value), -1, &err) < 0)
 			return -1;
 		got = lines_get(client->lines, 0, &unexpected, &err);
 		if (got > 0)
@@ -46,7 +49,7 @@ static int send_events(struct client *client, const char *name, uint64_t seen, b
 	return -1; /* the last word is said: close */
 }
 
-static int watch(struct client *client, const struct message_command *command)
+static int watch(struct client *client, const struct control_command *command)
 {
 	const char *name = NULL;
 	const struct argument table[] = {{.key = "migration", .required = true, .text = &name}};
@@ -59,10 +62,10 @@ static int watch(struct client *client, const struct message_command *command)
 	if (arguments_read(command->arguments, table, ARGUMENTS_COUNT(table), &err) < 0 ||
 		migrations_follow(
 			client->daemon->migrations, name, &seen, 0, &value, &ended, &err) < 0)
-		return lines_put(client->lines, message_error(&err, command->id), -1, &err);
+		return lines_put(client->lines, control_error(&err, command->id), -1, &err);
 	/* By its id from now on: a name may mean another migration later. */
 	strcpy(id, json_string_value(json_object_get(value, "id")));
-	if (lines_put(client->lines, message_return(value, command->id), -1, &err) < 0)
+	if (lines_put(client->lines, control_return(value, command->id), -1, &err) < 0)
 		return -1;
 	/* One event at least, so that a client has one way to learn the end. */
 	seen = 0;
@@ -73,7 +76,7 @@ static int watch(struct client *client, const struct message_command *command)
 /* @returns 0, or -1: nothing more to say to this client */
 static int serve_one(struct client *client)
 {
-	struct message_command command = {0};
+	struct control_command command = {0};
 	struct error err;
 	json_t *message;
 	json_t *result = NULL;
@@ -85,10 +88,10 @@ static int serve_one(struct client *client)
 		struct error ignored;
 
 		if (err.code != ERROR_LINK)
-			(void)lines_put(client->lines, message_error(&err, NULL), -1, &ignored);
+			(void)lines_put(client->lines, control_error(&err, NULL), -1, &ignored);
 		return -1;
 	}
-	if (message_read_command(message, &command, &err) == 0) {
+	if (control_read_command(message, &command, &err) == 0) {
 		if (strcmp(command.name, "watch") == 0) {
 			got = watch(client, &command);
 			json_decref(message);
@@ -97,7 +100,7 @@ static int serve_one(struct client *client)
 		result = orders_obey(client->daemon, &command, &err);
 	}
 	got = lines_put(client->lines,
-		result ? message_return(result, command.id) : message_error(&err, command.id), -1,
+		result ? control_return(result, command.id) : control_error(&err, command.id), -1,
 		&err);
 	json_decref(message);
 	return got;
@@ -108,7 +111,7 @@ static void talk(void *argument)
 	struct client *client = argument;
 	struct error err;
 
-	if (lines_put(client->lines, message_greeting(client->daemon->config->name), -1, &err) ==
+	if (lines_put(client->lines, control_greeting(client->daemon->config->name), -1, &err) ==
 		0) {
 		/* While the daemon stops, clients may still look. */
 		while (!atomic_load(&client->daemon->ending) && serve_one(client) == 0)

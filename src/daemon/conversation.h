@@ -1,8 +1,9 @@
 /* Threads that lead one blocking conversation each: a migration, a peer's control channel, a client
  * of the control socket.
  *
- * They are detached, look at daemon->stopping at least every CONVERSATION_TURN_MS, and are counted
- * so that the daemon can wait for them.
+ * They are detached, and counted so that the daemon can wait for them. While they wait for news
+ * they look at daemon->stopping every CONVERSATION_TURN_MS; while they wait for an answer of a peer
+ * or of QEMU they do not, but every answer has a deadline.
  */
 #ifndef CULVERT_DAEMON_CONVERSATION_H
 #define CULVERT_DAEMON_CONVERSATION_H

@@ -5,14 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "control/arguments.h"
-#include "control/message.h"
+#include "control/control.h"
 #include "daemon/conversation.h"
 #include "hypervisor/qemu.h"
 #include "io/lines.h"
 #include "io/socket.h"
+
+/* A source that has asked to prepare holds a machine here, and starts within seconds. */
+#define PREPARED_MS 300000
+
+static const char advice_ask_source[] =
+	"ask the source before you do anything here: 'culvert status' there says where the guest is";
+static const char advice_arrived[] =
+	"all of the guest is in this QEMU, paused, for its source did not say that it runs there no "
+	"more: look at 'query-migrate' of the QEMU there. If that says 'completed', or that QEMU is "
+	"gone, 'cont' here; if the guest runs there, end this QEMU. Never 'cont' both";
 
 struct incoming {
 	struct daemon *daemon;
@@ -23,7 +34,14 @@ struct incoming {
 	char token[OFFER_TOKEN_CHARACTERS + 1];
 	bool attached;
 	bool started;
+	uint64_t prepared_ms;
 	bool postcopy; /* the source has announced the switch, or it has happened */
+	bool begun;    /* post-copy has begun: the guest has left its source */
+	bool arrived;  /* QEMU has all of the guest */
+	bool let_run;  /* QEMU was told that the guest may run */
+	bool stay;     /* the guest was stopped on its source, and is not to run here either */
+	bool finished; /* the source cannot run the guest any more, and has said so */
+	bool kept;     /* the source has kept the guest, and has said so */
 	bool paused;   /* post-copy was interrupted, or QEMU does not answer */
 	bool leaving;  /* the source knows that this daemon stops */
 	char told[32]; /* the status that the source knows */
@@ -85,6 +103,7 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 		return NULL;
 	log_event(LOG_NOTICE, "migration.incoming", "migration=%s vm=%s host=%s mode=%s", id, vm,
 		incoming->peer->name, mode);
+	incoming->prepared_ms = clock_now_ms();
 	incoming->qemu = qemu_open(incoming->daemon->config->qmp_directory, vm, err);
 	if (!incoming->qemu ||
 		qemu_prepare(incoming->qemu, ROLE_DESTINATION,
@@ -125,15 +144,27 @@ static json_t *start(struct incoming *incoming, struct error *err)
 		error_set(err, ERROR_USAGE, "'start' comes once, after 'attach'");
 		return NULL;
 	}
-	if (qemu_start(incoming->qemu, err) < 0)
+	if (qemu_hold_guest(incoming->qemu, err) < 0)
 		return NULL;
+	if (qemu_start(incoming->qemu, err) < 0) {
+		struct error ignored;
+
+		(void)qemu_run_guest(incoming->qemu, &ignored); /* as it was */
+		return NULL;
+	}
 	incoming->started = true;
 	migration_set_phase(incoming->migration, PHASE_PRECOPY, GUEST_SOURCE);
 	return json_object();
 }
 
-static json_t *announce_postcopy(struct incoming *incoming, struct error *err)
+static json_t *announce_postcopy(
+	struct incoming *incoming, const json_t *arguments, struct error *err)
 {
+	bool run = true;
+	const struct argument table[] = {{.key = "run", .flag = &run}};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
 	if (!incoming->started || !incoming->migration) {
 		error_set(err, ERROR_USAGE, "'postcopy' comes after 'start'");
 		return NULL;
@@ -143,14 +174,93 @@ static json_t *announce_postcopy(struct incoming *incoming, struct error *err)
 		return NULL;
 	}
 	incoming->postcopy = true;
+	incoming->stay = !run;
 	return json_object();
 }
 
+static int let_run(struct incoming *incoming, struct error *err)
+{
+	if (incoming->let_run || incoming->stay)
+		return 0;
+	if (qemu_run_guest(incoming->qemu, err) < 0)
+		return error_prefix(err, "the guest is complete here, but not started");
+	incoming->let_run = true;
+	return 0;
+}
+
+/* Nothing is left to wait for: QEMU has all of the guest, and the source has none. */
+static void complete(struct incoming *incoming, bool running)
+{
+	struct error none = {0};
+
+	end_migration(incoming, PHASE_COMPLETED, GUEST_DESTINATION, &none,
+		running ? NULL : "the guest is paused here: 'cont' in its QMP starts it");
+}
+
+/* Until the source has said where the guest is, it runs there as far as anybody knows. */
+static void arrive(struct incoming *incoming, bool running)
+{
+	struct error err;
+
+	incoming->arrived = true;
+	if (incoming->kept) {
+		error_set(&err, ERROR_CANCELLED, "%s has kept the guest", incoming->peer->name);
+		end_migration(incoming, PHASE_CANCELLED, GUEST_SOURCE, &err,
+			"end the QEMU here: it has a copy of the guest, which must not run");
+	} else if (running || incoming->begun || incoming->finished) {
+		complete(incoming, running);
+	} else if (!incoming->lines) {
+		error_set(&err, ERROR_GUEST, "lost contact with %s, and the guest was not started",
+			incoming->peer->name);
+		end_migration(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err, advice_arrived);
+	} else {
+		migration_set_phase(incoming->migration, PHASE_FINISHING, GUEST_UNKNOWN);
+	}
+}
+
+static json_t *finish(struct incoming *incoming, const json_t *arguments, struct error *err)
+{
+	const char *guest = NULL;
+	bool run = false;
+	bool running = false;
+	const struct argument table[] = {
+		{.key = "guest", .required = true, .text = &guest},
+		{.key = "run", .flag = &run},
+	};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
+	if (!incoming->started || incoming->finished || incoming->kept) {
+		error_set(err, ERROR_USAGE, "'finish' comes once, after 'start'");
+		return NULL;
+	}
+	if (strcmp(guest, "source") == 0) {
+		incoming->kept = true;
+	} else if (strcmp(guest, "destination") == 0) {
+		incoming->stay |= !run;
+		if (incoming->migration && let_run(incoming, err) < 0)
+			return NULL;
+		incoming->finished = true;
+		if (qemu_guest_running(incoming->qemu, &running, err) < 0)
+			return NULL;
+	} else {
+		error_set(err, ERROR_USAGE, "'guest' is source or destination");
+		return NULL;
+	}
+	if (incoming->migration && incoming->arrived)
+		arrive(incoming, running);
+	return json_pack("{sb}", "running", running);
+}
+
 static json_t *obey(
-	struct incoming *incoming, const struct message_command *command, struct error *err)
+	struct incoming *incoming, const struct control_command *command, struct error *err)
 {
 	if (strcmp(command->name, "prepare") == 0)
 		return prepare(incoming, command->arguments, err);
+	if (strcmp(command->name, "postcopy") == 0)
+		return announce_postcopy(incoming, command->arguments, err);
+	if (strcmp(command->name, "finish") == 0)
+		return finish(incoming, command->arguments, err);
 	if (arguments_read(command->arguments, NULL, 0, err) < 0)
 		return NULL;
 	if (strcmp(command->name, "ping") == 0)
@@ -159,8 +269,6 @@ static json_t *obey(
 		return attach(incoming, err);
 	if (strcmp(command->name, "start") == 0)
 		return start(incoming, err);
-	if (strcmp(command->name, "postcopy") == 0)
-		return announce_postcopy(incoming, err);
 	error_set(err, ERROR_USAGE, "unknown command '%s'", command->name);
 	return NULL;
 }
@@ -168,7 +276,7 @@ static json_t *obey(
 /* Answer what the source asked. @returns 0, or -1: it is gone, or speaks another language */
 static int answer_source(struct incoming *incoming)
 {
-	struct message_command command = {0};
+	struct control_command command = {0};
 	struct error err;
 	json_t *message;
 	json_t *result = NULL;
@@ -182,10 +290,10 @@ static int answer_source(struct incoming *incoming)
 				incoming->peer->name, err.message);
 		return -1;
 	}
-	if (message_read_command(message, &command, &err) == 0)
+	if (control_read_command(message, &command, &err) == 0)
 		result = obey(incoming, &command, &err);
 	got = lines_put(incoming->lines,
-		result ? message_return(result, command.id) : message_error(&err, command.id), -1,
+		result ? control_return(result, command.id) : control_error(&err, command.id), -1,
 		&err);
 	json_decref(message);
 	return got;
@@ -201,7 +309,7 @@ static void tell_source(
 	snprintf(incoming->told, sizeof(incoming->told), "%s", status);
 	/* A source that is gone is noticed when it is read from. */
 	(void)lines_put(incoming->lines,
-		message_event("migration",
+		control_event("migration",
 			json_pack("{ss ss sb}", "status", status, "reason", reason, "running",
 				running)),
 		-1, &ignored);
@@ -217,36 +325,56 @@ static void tell_leaving(struct incoming *incoming)
 	if (incoming->leaving || incoming->postcopy || !incoming->started || !incoming->lines)
 		return;
 	incoming->leaving = true;
-	(void)lines_put(incoming->lines, message_event("stopping", json_object()), -1, &ignored);
+	(void)lines_put(incoming->lines, control_event("stopping", json_object()), -1, &ignored);
 }
 
-static void lose_qemu(struct incoming *incoming)
+/* QEMU has ended, or is about to. @reason  its words, or empty */
+static void lose_qemu(struct incoming *incoming, const char *reason)
 {
 	struct error err;
 
-	tell_source(incoming, "gone", "", false);
-	if (incoming->postcopy) {
-		error_set(&err, ERROR_GUEST, "the QEMU here ended in post-copy");
+	if (incoming->begun) {
+		error_set(&err, ERROR_GUEST, "the QEMU here ended in post-copy%s%s",
+			*reason ? ": " : "", reason);
 		end_migration(incoming, PHASE_LOST, GUEST_NOWHERE, &err,
 			"the newest memory of the guest is gone with this QEMU; its log says why");
+	} else if ((incoming->postcopy || incoming->arrived) && !incoming->kept) {
+		error_set(&err, ERROR_GUEST,
+			"the QEMU here ended while the guest was being handed over");
+		end_migration(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err, advice_ask_source);
 	} else {
-		error_set(&err, ERROR_HYPERVISOR, "the QEMU here ended; its log says why");
+		error_set(&err, ERROR_HYPERVISOR, "%s%s", *reason ? "QEMU: " : "",
+			*reason ? reason : "the QEMU here ended; its log says why");
 		end_migration(incoming, PHASE_FAILED, GUEST_SOURCE, &err, NULL);
 	}
+}
+
+/* Post-copy has begun: its source cannot run the guest any more. */
+static void go_on_here(struct incoming *incoming)
+{
+	struct error err;
+
+	incoming->postcopy = incoming->begun = true;
+	if (let_run(incoming, &err) < 0)
+		log_event_limited(LOG_WARNING, "migration.not_started",
+			"migration=%s reason=\"%s\"", migration_plan(incoming->migration)->id,
+			err.message);
 }
 
 /* Look at our QEMU, once it has begun. */
 static void watch_qemu(struct incoming *incoming)
 {
 	struct migration_figures figures;
-	struct error err = {0};
+	struct error err;
 	bool running = false;
 
 	if (!incoming->started || !incoming->migration)
 		return;
 	if (qemu_query(incoming->qemu, 0, &figures, &err) < 0) {
-		if (qemu_gone(incoming->qemu))
-			lose_qemu(incoming);
+		if (qemu_gone(incoming->qemu)) {
+			tell_source(incoming, "gone", "", false);
+			lose_qemu(incoming, "");
+		}
 		/* Too busy to answer: ask again. Of an interrupted post-copy it may never be less
 		 * so: its monitor waits for a virtual CPU that waits for a page. */
 		incoming->paused = incoming->postcopy;
@@ -256,22 +384,20 @@ static void watch_qemu(struct incoming *incoming)
 	incoming->paused = figures.state == MIGRATION_PAUSED;
 	switch (figures.state) {
 	case MIGRATION_POSTCOPY:
-		incoming->postcopy = true;
-		migration_set_phase(incoming->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
-		break;
 	case MIGRATION_PAUSED:
-		migration_set_phase(incoming->migration, PHASE_PAUSED, GUEST_DESTINATION);
+		go_on_here(incoming);
+		migration_set_phase(incoming->migration,
+			incoming->paused ? PHASE_PAUSED : PHASE_POSTCOPY, GUEST_DESTINATION);
 		break;
 	case MIGRATION_COMPLETED:
-		(void)qemu_guest_running(incoming->qemu, &running, &err);
-		err = (struct error){0};
-		end_migration(incoming, PHASE_COMPLETED, GUEST_DESTINATION, &err,
-			running ? NULL : "the guest is paused here: 'cont' in its QMP starts it");
+		if (incoming->begun)
+			go_on_here(incoming);
+		if (qemu_guest_running(incoming->qemu, &running, &err) < 0)
+			return; /* ask again */
+		arrive(incoming, running);
 		break;
 	case MIGRATION_FAILED:
-		error_set(&err, ERROR_HYPERVISOR, "QEMU: %s",
-			*figures.reason ? figures.reason : "loading failed; its log says why");
-		end_migration(incoming, PHASE_FAILED, GUEST_SOURCE, &err, NULL);
+		lose_qemu(incoming, figures.reason);
 		break;
 	case MIGRATION_NONE:
 	case MIGRATION_SETUP:
@@ -338,16 +464,24 @@ static bool over(const struct incoming *incoming)
 	return !incoming->lines || (atomic_load(&daemon->stopping) && !incoming->migration);
 }
 
+static bool too_late(const struct incoming *incoming)
+{
+	return incoming->migration && !incoming->started &&
+		clock_now_ms() - incoming->prepared_ms > PREPARED_MS;
+}
+
 static void talk(void *argument)
 {
 	struct incoming *incoming = argument;
 
 	while (!over(incoming)) {
 		wait_turn(incoming);
-		if (incoming->lines && answer_source(incoming) < 0) {
+		if (incoming->lines && (answer_source(incoming) < 0 || too_late(incoming))) {
 			lines_free(incoming->lines);
 			incoming->lines = NULL;
 		}
+		if (!incoming->lines && incoming->migration && incoming->arrived)
+			arrive(incoming, false);
 		watch_qemu(incoming);
 		if (!incoming->lines || atomic_load(&incoming->daemon->stopping))
 			withdraw(incoming);

@@ -7,9 +7,10 @@
 #include <string.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/parse.h"
-#include "control/message.h"
+#include "control/control.h"
 
 #define ENDED_KEPT   64
 #define RUNNING_MOST 256
@@ -20,6 +21,7 @@ struct migration {
 	struct migration_plan plan;
 	enum migration_phase phase;
 	enum guest_place guest;
+	bool begun; /* it came beyond PHASE_PREPARING */
 	bool ended;
 	struct migration_figures figures;
 	struct tunnel_figures tunnel;
@@ -28,6 +30,7 @@ struct migration {
 	unsigned requests;
 	uint64_t begun_ms;
 	uint64_t ended_ms;
+	uint64_t end; /* counts up from 1 in the order of their ends */
 	uint64_t change; /* counts up */
 };
 
@@ -37,6 +40,7 @@ struct migrations {
 	struct list all; /* oldest first */
 	size_t running_count;
 	size_t ended_count;
+	uint64_t last_end;
 };
 
 static const char *const mode_names[] = {
@@ -44,30 +48,6 @@ static const char *const mode_names[] = {
 	[MODE_POSTCOPY] = "postcopy",
 	[MODE_HYBRID] = "hybrid",
 };
-
-static const char *const phase_names[] = {
-	[PHASE_PREPARING] = "preparing",
-	[PHASE_PRECOPY] = "precopy",
-	[PHASE_POSTCOPY] = "postcopy",
-	[PHASE_FINISHING] = "finishing",
-	[PHASE_PAUSED] = "paused",
-	[PHASE_COMPLETED] = "completed",
-	[PHASE_FAILED] = "failed",
-	[PHASE_CANCELLED] = "cancelled",
-	[PHASE_LOST] = "lost",
-};
-
-static const char *const guest_names[] = {
-	[GUEST_SOURCE] = "source",
-	[GUEST_DESTINATION] = "destination",
-	[GUEST_UNKNOWN] = "unknown",
-	[GUEST_NOWHERE] = "nowhere",
-};
-
-static uint64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
 
 const char *migration_mode_name(enum migration_mode mode)
 {
@@ -212,7 +192,7 @@ struct migration *migrations_begin(
 		choose_id(migration->plan.id);
 	migration->phase = PHASE_PREPARING;
 	migration->guest = GUEST_SOURCE;
-	migration->begun_ms = now_ms();
+	migration->begun_ms = clock_now_ms();
 	migration->change = 1;
 	list_append(&migrations->all, &migration->place);
 	migrations->running_count++;
@@ -242,6 +222,7 @@ void migration_set_phase(
 {
 	assert(phase < PHASE_COMPLETED);
 	lock_for_change(migration);
+	migration->begun = true;
 	migration->phase = phase;
 	migration->guest = guest;
 	unlock_changed(migration->registry);
@@ -263,37 +244,53 @@ void migration_set_tunnel(struct migration *migration, const struct tunnel_figur
 
 uint64_t migration_elapsed_ms(const struct migration *migration)
 {
-	return (migration->ended ? migration->ended_ms : now_ms()) - migration->begun_ms;
+	return (migration->ended ? migration->ended_ms : clock_now_ms()) - migration->begun_ms;
 }
 
-/* Forget the oldest that ended; under the lock */
+/* A peer may ask in vain as often as it likes: that must not push out what became of a guest. */
+static bool came_to_nothing(const struct migration *migration)
+{
+	return migration->plan.incoming && !migration->begun;
+}
+
+static bool goes_before(const struct migration *one, const struct migration *other)
+{
+	if (came_to_nothing(one) != came_to_nothing(other))
+		return came_to_nothing(one);
+	return one->end < other->end;
+}
+
+/* Forget what ended longest ago; under the lock */
 static void prune(struct migrations *migrations)
 {
-	struct list *place = migrations->all.next;
+	struct migration *least = NULL;
 
-	while (migrations->ended_count > ENDED_KEPT) {
+	if (migrations->ended_count <= ENDED_KEPT)
+		return;
+	for (struct list *place = migrations->all.next; place != &migrations->all;
+		place = place->next) {
 		struct migration *migration = member(place);
 
-		place = place->next;
-		if (!migration->ended)
-			continue;
-		drop(migration);
-		migrations->ended_count--;
+		if (migration->ended && (!least || goes_before(migration, least)))
+			least = migration;
 	}
+	drop(least);
+	migrations->ended_count--;
 }
 
 void migration_end(struct migration *migration, const struct migration_outcome *outcome)
 {
 	struct migrations *migrations = migration->registry;
 
-	assert(outcome->phase >= PHASE_COMPLETED);
+	assert(outcome->phase >= PHASE_COMPLETED && outcome->phase < PHASE_OTHER);
 	lock_for_change(migration);
 	migration->phase = outcome->phase;
 	migration->guest = outcome->guest;
 	migration->failure = outcome->failure;
 	migration->advice = outcome->advice;
 	migration->ended = true;
-	migration->ended_ms = now_ms();
+	migration->ended_ms = clock_now_ms();
+	migration->end = ++migrations->last_end;
 	migrations->running_count--;
 	migrations->ended_count++;
 	prune(migrations);
@@ -318,10 +315,17 @@ static int check_request(
 
 	if (migration->ended)
 		return error_set(
-			err, ERROR_USAGE, "%s has ended (%s)", id, phase_names[migration->phase]);
+			err, ERROR_USAGE, "%s has ended (%s)", id, phase_name(migration->phase));
 	if (migration->plan.incoming)
 		return error_set(
 			err, ERROR_USAGE, "%s comes from %s: ask there", id, migration->plan.host);
+	if (request == REQUEST_CANCEL && migration->phase == PHASE_POSTCOPY &&
+		migration->guest == GUEST_SOURCE)
+		return error_set(err, ERROR_USAGE,
+			"%s cannot be cancelled: it is switching to post-copy just now", id);
+	if (request == REQUEST_CANCEL && migration->phase == PHASE_FINISHING)
+		return error_set(err, ERROR_USAGE,
+			"%s cannot be cancelled: the source has handed the guest over", id);
 	if (request == REQUEST_CANCEL && migration->phase >= PHASE_POSTCOPY)
 		return error_set(err, ERROR_USAGE,
 			"%s cannot be cancelled: post-copy has begun, the guest runs on %s and its "
@@ -330,8 +334,7 @@ static int check_request(
 	if (request == REQUEST_SWITCH && migration->plan.mode == MODE_PRECOPY)
 		return error_set(err, ERROR_USAGE,
 			"%s runs in mode precopy and cannot switch: cancel it and migrate again "
-			"with "
-			"--mode hybrid",
+			"with --mode hybrid",
 			id);
 	if (request == REQUEST_SWITCH && migration->phase >= PHASE_POSTCOPY)
 		return error_set(err, ERROR_USAGE, "%s has switched to post-copy already", id);
@@ -389,9 +392,9 @@ static json_t *to_json(const struct migration *migration)
 	object = json_pack("{ss ss ss ss ss ss ss ss sb ss ss}", "id", plan->id, "vm", plan->vm,
 		"destination_vm", plan->destination_vm, "direction",
 		plan->incoming ? "incoming" : "outgoing", "host", plan->host, "mode",
-		mode_names[plan->mode], "switch", policy, "phase", phase_names[migration->phase],
+		mode_names[plan->mode], "switch", policy, "phase", phase_name(migration->phase),
 		"ended", migration->ended, "status", figures->status, "guest",
-		guest_names[migration->guest]);
+		phase_guest_name(migration->guest));
 	set_number(object, "pass", figures->pass_count);
 	set_number(object, "ram_total_bytes", figures->ram_total_bytes);
 	set_number(object, "ram_remaining_bytes", figures->ram_remaining_bytes);
@@ -411,7 +414,7 @@ static json_t *to_json(const struct migration *migration)
 	set_number(object, "resume_deadline_ms", migration->tunnel.resume_deadline_ms);
 	json_object_set_new(object, "error",
 		migration->failure.code == ERROR_NONE ? json_null()
-						      : message_error_encode(&migration->failure));
+						      : control_error_encode(&migration->failure));
 	json_object_set_new(
 		object, "advice", migration->advice ? json_string(migration->advice) : json_null());
 	return object;
@@ -432,18 +435,18 @@ json_t *migrations_list(struct migrations *migrations)
 int migrations_follow(struct migrations *migrations, const char *name, uint64_t *seen,
 	unsigned timeout_ms, json_t **value, bool *ended, struct error *err)
 {
-	uint64_t deadline_ms = now_ms() + timeout_ms;
+	uint64_t deadline_ms = clock_now_ms() + timeout_ms;
 	struct migration *migration;
 
 	*value = NULL;
 	uv_mutex_lock(&migrations->lock);
 	while ((migration = find(migrations, name)) && migration->change == *seen) {
-		uint64_t now = now_ms();
+		uint64_t now_ms = clock_now_ms();
 
-		if (now >= deadline_ms)
+		if (now_ms >= deadline_ms)
 			break;
 		(void)uv_cond_timedwait(
-			&migrations->changed, &migrations->lock, (deadline_ms - now) * 1000000);
+			&migrations->changed, &migrations->lock, (deadline_ms - now_ms) * 1000000);
 	}
 	if (migration && migration->change != *seen) {
 		*seen = migration->change;

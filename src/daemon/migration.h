@@ -14,21 +14,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "control/phase.h"
 #include "hypervisor/figures.h"
-
-enum migration_phase {
-	PHASE_PREPARING,
-	PHASE_PRECOPY,
-	PHASE_POSTCOPY,
-	PHASE_FINISHING, /* one QEMU has completed, the other not yet */
-	PHASE_PAUSED,    /* post-copy interrupted */
-	PHASE_COMPLETED, /* from here on it has ended */
-	PHASE_FAILED,
-	PHASE_CANCELLED,
-	PHASE_LOST,
-};
-
-enum guest_place { GUEST_SOURCE, GUEST_DESTINATION, GUEST_UNKNOWN, GUEST_NOWHERE };
 
 /* When hybrid switches; always at the end of a pass */
 struct switch_policy {

@@ -112,6 +112,8 @@ static void try_peer(struct opening *opening)
 
 	for (size_t i = 0; i < addresses->count; i++) {
 		found[i] = socket_resolve(&addresses->list[i], false, &opening->err);
+		if (!found[i])
+			error_prefix(&opening->err, "%s", opening->peer->name);
 		for (const struct addrinfo *address = found[i]; address; address = address->ai_next)
 			redial_add(opening->redial, address);
 	}

@@ -149,7 +149,7 @@ failed:
 	return NULL;
 }
 
-json_t *orders_obey(struct daemon *daemon, const struct message_command *command, struct error *err)
+json_t *orders_obey(struct daemon *daemon, const struct control_command *command, struct error *err)
 {
 	const json_t *arguments = command->arguments;
 

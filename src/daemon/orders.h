@@ -8,11 +8,11 @@
 
 #include <jansson.h>
 
-#include "control/message.h"
+#include "control/control.h"
 #include "daemon/daemon.h"
 
 /** @returns what `return` holds, a new reference; or NULL with @err set */
 json_t *orders_obey(
-	struct daemon *daemon, const struct message_command *command, struct error *err);
+	struct daemon *daemon, const struct control_command *command, struct error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "daemon/channel.h"
@@ -100,12 +101,16 @@ static void cancel(struct outgoing *outgoing, enum error_code code, const char *
 {
 	struct error err;
 
-	if (outgoing->cancel_why.code != ERROR_NONE)
+	if (outgoing->cancel_taken)
 		return;
-	error_set(&outgoing->cancel_why, code, "%s", why);
-	if (qemu_cancel(outgoing->qemu, &err) < 0)
-		log_event(LOG_WARNING, "migration.cancel_failed", "migration=%s reason=\"%s\"",
-			migration_plan(outgoing->migration)->id, err.message);
+	if (outgoing->cancel_why.code == ERROR_NONE)
+		error_set(&outgoing->cancel_why, code, "%s", why);
+	outgoing->cancel_taken = qemu_cancel(outgoing->qemu, &err) == 0;
+	if (outgoing->cancel_taken)
+		return;
+	/* What asks for it is still there on the next turn. */
+	log_event_limited(LOG_WARNING, "migration.cancel_failed", "migration=%s reason=\"%s\"",
+		migration_plan(outgoing->migration)->id, err.message);
 }
 
 static void switch_now(struct outgoing *outgoing)
@@ -117,10 +122,12 @@ static void switch_now(struct outgoing *outgoing)
 	migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_SOURCE);
 	if (migration_take_requests(outgoing->migration) & REQUEST_CANCEL) {
 		migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
+		outgoing->cancel_requested = true;
 		cancel(outgoing, ERROR_CANCELLED, "cancelled");
 		return;
 	}
-	if (contact_ask(outgoing->contact, "postcopy", NULL, NULL, &err) < 0 ||
+	if (contact_ask(outgoing->contact, "postcopy", json_pack("{sb}", "run", !outgoing->halted),
+		    NULL, &err) < 0 ||
 		qemu_switch_to_postcopy(outgoing->qemu, &err) < 0) {
 		migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
 		log_event(LOG_WARNING, "migration.switch_failed", "migration=%s reason=\"%s\"", id,
@@ -147,10 +154,10 @@ static void publish(struct outgoing *outgoing)
 		.resume_deadline_ms = outgoing->peer->resume_deadline_ms,
 	};
 	if (progress.lost_ms > 0)
-		tunnel.linkless_ms = uv_hrtime() / 1000000 - progress.lost_ms + 1;
+		tunnel.linkless_ms = clock_now_ms() - progress.lost_ms + 1;
 	migration_set_tunnel(outgoing->migration, &tunnel);
 	if (outgoing->figures.state == MIGRATION_POSTCOPY && !outgoing->postcopy) {
-		outgoing->postcopy = true;
+		outgoing->postcopy = outgoing->switched = true;
 		migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
 	}
 }
@@ -163,9 +170,10 @@ static void hear_destination(struct outgoing *outgoing)
 	if (!outgoing->contact_lost &&
 		contact_listen(outgoing->contact, 0, &outgoing->news, &err) < 0) {
 		outgoing->contact_lost = true;
-		if (!outgoing->switched)
-			cancel(outgoing, ERROR_LINK, err.message);
+		outgoing->contact_failure = err;
 	}
+	if (outgoing->contact_lost && !outgoing->switched)
+		cancel(outgoing, ERROR_LINK, outgoing->contact_failure.message);
 	if (outgoing->news.stopping && !outgoing->switched) {
 		error_set(&err, ERROR_LINK, "culvertd on %s is stopping", outgoing->peer->name);
 		cancel(outgoing, ERROR_LINK, err.message);
@@ -177,9 +185,10 @@ static void obey_operator(struct outgoing *outgoing)
 	unsigned requests = migration_take_requests(outgoing->migration);
 
 	outgoing->switch_requested |= (requests & REQUEST_SWITCH) != 0;
+	outgoing->cancel_requested |= (requests & REQUEST_CANCEL) != 0;
 	if (outgoing->switched)
 		return;
-	if (requests & REQUEST_CANCEL)
+	if (outgoing->cancel_requested)
 		cancel(outgoing, ERROR_CANCELLED, "cancelled");
 	else if (atomic_load(&outgoing->daemon->stopping))
 		cancel(outgoing, ERROR_CANCELLED, "culvertd was stopped");
@@ -204,6 +213,25 @@ static bool source_decided(const struct outgoing *outgoing)
 	return false;
 }
 
+/* A guest that somebody has stopped is not started on the other host. */
+static void look_at_guest(struct outgoing *outgoing)
+{
+	struct error ignored;
+
+	if (outgoing->figures.state == MIGRATION_PRECOPY)
+		(void)qemu_guest_halted(outgoing->qemu, &outgoing->halted, &ignored);
+}
+
+/* No switch while the link is away: nobody would hear of it, and it cannot be taken back. */
+static bool may_switch(const struct outgoing *outgoing)
+{
+	struct channel_progress progress;
+
+	channel_progress(outgoing->stream, &progress);
+	return !outgoing->switched && outgoing->cancel_why.code == ERROR_NONE &&
+		outgoing->figures.state == MIGRATION_PRECOPY && progress.lost_ms == 0;
+}
+
 /* Until the source's QEMU has nothing more to do, or is gone */
 static void follow(struct outgoing *outgoing)
 {
@@ -221,13 +249,13 @@ static void follow(struct outgoing *outgoing)
 			continue; /* too busy to answer: ask again */
 		}
 		publish(outgoing);
+		look_at_guest(outgoing);
 		hear_destination(outgoing);
 		obey_operator(outgoing);
 		due = switchover_due(
 			&switchover, &outgoing->figures, migration_elapsed_ms(outgoing->migration));
-		if ((due || outgoing->switch_requested) && !outgoing->switched &&
-			outgoing->cancel_why.code == ERROR_NONE &&
-			outgoing->figures.state == MIGRATION_PRECOPY)
+		outgoing->switch_requested |= due;
+		if (outgoing->switch_requested && may_switch(outgoing))
 			switch_now(outgoing);
 	}
 }
@@ -285,6 +313,10 @@ static void talk(void *argument)
 	struct migration_outcome outcome = {0};
 
 	run(outgoing, &outcome);
+	/* What it has of the guest must not run there. */
+	if (outgoing->contact && outgoing->stream && outcome.guest == GUEST_SOURCE)
+		contact_tell(outgoing->contact, "finish",
+			json_pack("{ss sb}", "guest", "source", "run", 0));
 	if (outgoing->stream) {
 		if (outcome.phase != PHASE_COMPLETED && outcome.guest == GUEST_SOURCE)
 			channel_end(outgoing->stream);

@@ -2,8 +2,12 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 /* How long the destination's last word is waited for: it may still be placing pages. */
 #define LAST_WORD_MS 60000
+/* ... where nothing can follow any more but how it took the loss of the source's QEMU */
+#define LOSS_MS 10000
 /* ... and where it only explains what is known already */
 #define REASON_MS 2000
 
@@ -16,10 +20,13 @@ static const char advice_lost[] = "the QEMU left on the source holds an older st
 				  "end it, and start the guest "
 				  "again from its disk";
 static const char advice_unknown[] = "look at the destination before you do anything here: "
-				     "'query-status' in its QMP. If it runs "
-				     "there, end the QEMU here; if that QEMU is gone, start the "
-				     "guest again from its disk. Never "
-				     "'cont' both";
+				     "'query-status' and 'query-migrate' in its QMP. If it runs "
+				     "there, end the QEMU here; if it is paused there and the "
+				     "migration 'completed', 'cont' it there; if that QEMU is gone, "
+				     "start the guest again from its disk. Never 'cont' both";
+static const char advice_twice[] =
+	"the source goes on with all of the guest's memory, but the destination had begun to run it, "
+	"too: end the QEMU on the destination at once, and look at the guest's disk";
 static const char advice_cont[] =
 	"the guest is stopped in its QEMU on the source: 'cont' in its QMP starts it";
 
@@ -43,49 +50,85 @@ void outgoing_end_before_start(
 	}
 }
 
-/* Wait until the destination says how it ended, or cannot say any more. */
-static void hear_last_word(struct outgoing *outgoing, int timeout_ms)
+static bool says(const struct outgoing *outgoing, const char *status)
 {
+	return strcmp(outgoing->news.status, status) == 0;
+}
+
+static bool destination_ended(const struct outgoing *outgoing)
+{
+	return says(outgoing, "gone") || says(outgoing, "failed");
+}
+
+/* Wait until the destination says how it ended, or cannot say any more. */
+static void hear_last_word(struct outgoing *outgoing, uint64_t timeout_ms)
+{
+	uint64_t deadline_ms = clock_now_ms() + timeout_ms;
 	struct error err;
 
-	for (int waited_ms = 0; waited_ms < timeout_ms; waited_ms += 100) {
-		const char *status = outgoing->news.status;
-
-		if (strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 ||
-			strcmp(status, "gone") == 0)
+	while (clock_left_ms(deadline_ms) > 0) {
+		if (says(outgoing, "completed") || destination_ended(outgoing))
 			return;
 		if (outgoing->contact_lost || atomic_load(&outgoing->daemon->ending))
 			return;
-		if (contact_listen(outgoing->contact, 100, &outgoing->news, &err) < 0)
+		if (contact_listen(outgoing->contact, 100, &outgoing->news, &err) < 0) {
 			outgoing->contact_lost = true;
+			outgoing->contact_failure = err;
+		}
 	}
+}
+
+/* The source cannot run the guest any more, and says so; only then does a destination run a guest that
+ * came in pre-copy. As long as that takes: nobody else can say it. */
+static int hand_over(struct outgoing *outgoing, bool *running, struct error *err)
+{
+	json_t *result = NULL;
+
+	if (outgoing->contact_lost) {
+		*err = outgoing->contact_failure;
+		return -1;
+	}
+	if (contact_insist(outgoing->contact, "finish",
+		    json_pack("{ss sb}", "guest", "destination", "run", !outgoing->halted), &result,
+		    err) < 0)
+		return -1;
+	*running = json_is_true(json_object_get(result, "running"));
+	json_decref(result);
+	hear_last_word(outgoing, outgoing->peer->resume_deadline_ms + LAST_WORD_MS);
+	if (!says(outgoing, "completed"))
+		return error_set(
+			err, ERROR_LINK, "%s did not say how it ended", outgoing->peer->name);
+	return 0;
 }
 
 static void end_completed(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
-	const char *host = outgoing->peer->name;
-	const char *status = outgoing->news.status;
+	struct error ignored;
+	struct error err;
+	bool running;
 
-	migration_set_phase(outgoing->migration, PHASE_FINISHING, GUEST_DESTINATION);
-	hear_last_word(outgoing, LAST_WORD_MS);
-	if (strcmp(status, "completed") == 0) {
+	migration_set_phase(outgoing->migration, PHASE_FINISHING,
+		outgoing->postcopy ? GUEST_DESTINATION : GUEST_UNKNOWN);
+	if (hand_over(outgoing, &running, &err) == 0) {
 		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
-			outgoing->news.running
-				? NULL
-				: "the guest is paused on the destination, as its QEMU was "
-				  "started with -S: 'cont' in its QMP starts it");
+			running ? NULL
+				: "the guest is stopped on the destination, as it was here: "
+				  "'cont' in the QMP there starts it");
 		return;
 	}
-	if (strcmp(status, "gone") == 0 || strcmp(status, "failed") == 0) {
+	(void)contact_listen(outgoing->contact, 0, &outgoing->news, &ignored);
+	if (destination_ended(outgoing)) {
 		set(outcome, PHASE_LOST, GUEST_NOWHERE, advice_lost);
 		error_set(&outcome->failure, ERROR_GUEST,
-			"the source has handed the guest over, but the QEMU on %s ended", host);
+			"the source has handed the guest over, but the QEMU on %s ended",
+			outgoing->peer->name);
 		return;
 	}
 	set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice_unknown);
 	error_set(&outcome->failure, ERROR_GUEST,
-		"the source has handed the guest over, but %s did not confirm that it runs there",
-		host);
+		"the source has handed the guest over, but %s did not confirm that it runs there: "
+		"%s",
+		outgoing->peer->name, err.message);
 }
 
 /* The source's QEMU still has the guest: does it run? */
@@ -95,7 +138,10 @@ static void place_on_source(struct outgoing *outgoing, struct migration_outcome 
 	bool running = false;
 
 	outcome->guest = GUEST_SOURCE;
-	if (qemu_guest_running(outgoing->qemu, &running, &err) == 0 && !running)
+	/* QEMU fails in the moment of the switch when its stream breaks, and takes the guest back. */
+	if (strncmp(outgoing->news.status, "postcopy-", 9) == 0)
+		outcome->advice = advice_twice;
+	else if (qemu_guest_running(outgoing->qemu, &running, &err) == 0 && !running)
 		outcome->advice = advice_cont;
 }
 
@@ -104,14 +150,16 @@ static void end_failed(struct outgoing *outgoing, struct migration_outcome *outc
 	const char *host = outgoing->peer->name;
 	struct channel_progress progress;
 
-	set(outcome, PHASE_FAILED, GUEST_SOURCE, NULL);
+	/* QEMU shuts its socket before it says 'cancelling', and may come to 'failed' over that. */
+	set(outcome,
+		outgoing->cancel_why.code == ERROR_CANCELLED ? PHASE_CANCELLED : PHASE_FAILED,
+		GUEST_SOURCE, NULL);
 	if (outgoing->cancel_why.code == ERROR_NONE)
 		hear_last_word(outgoing, REASON_MS);
 	channel_progress(outgoing->stream, &progress);
 	if (outgoing->cancel_why.code != ERROR_NONE)
 		outcome->failure = outgoing->cancel_why;
-	else if (strcmp(outgoing->news.status, "gone") == 0 ||
-		strcmp(outgoing->news.status, "failed") == 0)
+	else if (destination_ended(outgoing))
 		error_set(&outcome->failure, ERROR_HYPERVISOR,
 			"the QEMU on %s ended; its log says why", host);
 	else if (progress.ended && progress.failure.code == ERROR_LINK)
@@ -140,13 +188,13 @@ static void end_paused(struct outgoing *outgoing, struct migration_outcome *outc
 
 	migration_set_phase(outgoing->migration, PHASE_PAUSED, GUEST_DESTINATION);
 	hear_last_word(outgoing, REASON_MS);
-	if (strcmp(outgoing->news.status, "gone") == 0) {
+	if (destination_ended(outgoing)) {
 		set(outcome, PHASE_LOST, GUEST_NOWHERE, advice_lost);
 		error_set(&outcome->failure, ERROR_GUEST,
 			"the QEMU on %s ended in post-copy, with the guest's newest memory", host);
 		return;
 	}
-	if (strcmp(outgoing->news.status, "completed") == 0) {
+	if (says(outgoing, "completed")) {
 		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION, NULL);
 		return;
 	}
@@ -157,19 +205,37 @@ static void end_paused(struct outgoing *outgoing, struct migration_outcome *outc
 		host);
 }
 
+/* The destination may have all of the guest by now, and then it can go on there. */
 static void end_without_source(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
-	hear_last_word(outgoing, REASON_MS);
-	if (strcmp(outgoing->news.status, "completed") == 0) {
-		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION, NULL);
+	struct channel_progress progress;
+	struct error err;
+	bool running;
+
+	migration_set_phase(outgoing->migration, PHASE_FINISHING, GUEST_UNKNOWN);
+	hear_last_word(outgoing, LOSS_MS);
+	channel_progress(outgoing->stream, &progress);
+	if (says(outgoing, "completed") && hand_over(outgoing, &running, &err) == 0) {
+		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
+			running ? NULL : "the guest is stopped on the destination");
 		return;
 	}
-	set(outcome, PHASE_LOST, GUEST_NOWHERE,
-		"its log says why the QEMU on the source ended; start the guest again from its "
-		"disk");
-	error_set(&outcome->failure, ERROR_GUEST, "the QEMU on the source ended %s",
-		outgoing->postcopy ? "in post-copy, with memory that the destination lacks"
-				   : "during pre-copy");
+	/* What has all of the guest says so, if it can be heard. */
+	if (destination_ended(outgoing) ||
+		(outgoing->postcopy && !outgoing->contact_lost && progress.lost_ms == 0)) {
+		set(outcome, PHASE_LOST, GUEST_NOWHERE,
+			"its log says why the QEMU on the source ended; end the one on the "
+			"destination, if it is still there, and start the guest again from its "
+			"disk");
+		error_set(&outcome->failure, ERROR_GUEST, "the QEMU on the source ended %s",
+			outgoing->postcopy ? "in post-copy, with memory that the destination lacks"
+					   : "during pre-copy");
+		return;
+	}
+	set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice_unknown);
+	error_set(&outcome->failure, ERROR_GUEST,
+		"the QEMU on the source ended, and %s did not say what it has of the guest",
+		outgoing->peer->name);
 }
 
 void outgoing_end(struct outgoing *outgoing, struct migration_outcome *outcome)

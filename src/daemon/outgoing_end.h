@@ -19,9 +19,13 @@ struct outgoing {
 	struct migration_figures figures;
 	struct contact_news news;
 	bool contact_lost;
+	struct error contact_failure; /* why */
 	bool switch_requested;
-	bool switched; /* the source's QEMU was told to switch */
-	bool postcopy; /* the guest has left the source */
+	bool cancel_requested;
+	bool cancel_taken; /* QEMU has the cancel of cancel_why */
+	bool switched;     /* the source's QEMU was told to switch */
+	bool postcopy;     /* the guest has left the source */
+	bool halted;       /* something but the migration has stopped the guest on the source */
 	struct error cancel_why;
 };
 

@@ -2,13 +2,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "hypervisor/qemu_check.h"
 #include "hypervisor/qemu_figures.h"
@@ -30,14 +29,6 @@ struct qemu {
 	char version[32];
 	char name[64];
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* The names of some sockets in @directory, for a person who mistyped one. */
 static void list_sockets(const char *directory, char *text, size_t size_bytes)
@@ -190,6 +181,17 @@ int qemu_attach(struct qemu *qemu, int fd, struct error *err)
 	return 0;
 }
 
+int qemu_hold_guest(struct qemu *qemu, struct error *err)
+{
+	/* In run state inmigrate this only clears QEMU's autostart, and `cont` sets it. */
+	return qmp_execute(qemu->qmp, "stop", NULL, -1, NULL, err);
+}
+
+int qemu_run_guest(struct qemu *qemu, struct error *err)
+{
+	return qmp_execute(qemu->qmp, "cont", NULL, -1, NULL, err);
+}
+
 int qemu_start(struct qemu *qemu, struct error *err)
 {
 	const char *command = qemu->role == ROLE_SOURCE ? "migrate" : "migrate-incoming";
@@ -199,6 +201,8 @@ int qemu_start(struct qemu *qemu, struct error *err)
 		qemu->started = true;
 		return 0;
 	}
+	/* It may begin yet: what has begun is not undone as if it had not. */
+	qemu->started = qmp_unanswered(qemu->qmp);
 	/* Not every -incoming shows in query-migrate before this. */
 	if (strstr(err->message, "already been started"))
 		return error_set(err, ERROR_HYPERVISOR,
@@ -212,7 +216,8 @@ int qemu_switch_to_postcopy(struct qemu *qemu, struct error *err)
 {
 	if (qemu->switched)
 		return 0;
-	if (qmp_execute(qemu->qmp, "migrate-start-postcopy", NULL, -1, NULL, err) < 0)
+	if (qmp_execute(qemu->qmp, "migrate-start-postcopy", NULL, -1, NULL, err) < 0 &&
+		(qmp_gone(qemu->qmp) || !qmp_unanswered(qemu->qmp)))
 		return -1;
 	qemu->switched = true;
 	return 0;
@@ -234,13 +239,13 @@ static bool is_news(const json_t *event)
 /* Every event that is there is taken, so that one answer covers them all. */
 static int wait_for_news(struct qemu *qemu, int timeout_ms, struct error *err)
 {
-	int64_t deadline_ms = now_ms() + timeout_ms;
+	uint64_t deadline_ms = clock_deadline_ms(timeout_ms);
 	bool news = false;
 
 	for (;;) {
-		int64_t left_ms = news ? 0 : deadline_ms - now_ms();
 		json_t *event;
-		int result = qmp_next_event(qemu->qmp, left_ms > 0 ? (int)left_ms : 0, &event, err);
+		int result = qmp_next_event(
+			qemu->qmp, news ? 0 : clock_left_ms(deadline_ms), &event, err);
 
 		if (result <= 0)
 			return result;
@@ -269,6 +274,24 @@ int qemu_guest_running(struct qemu *qemu, bool *running, struct error *err)
 	if (qmp_execute(qemu->qmp, "query-status", NULL, -1, &answer, err) < 0)
 		return -1;
 	*running = json_is_true(json_object_get(answer, "running"));
+	json_decref(answer);
+	return 0;
+}
+
+int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err)
+{
+	static const char *const of_migration[] = {"running", "finish-migrate", "postmigrate"};
+	const char *status;
+	json_t *answer;
+
+	if (qmp_execute(qemu->qmp, "query-status", NULL, -1, &answer, err) < 0)
+		return -1;
+	status = json_string_value(json_object_get(answer, "status"));
+	*halted = status != NULL;
+	for (size_t i = 0; status && i < sizeof(of_migration) / sizeof(of_migration[0]); i++) {
+		if (strcmp(of_migration[i], status) == 0)
+			*halted = false;
+	}
 	json_decref(answer);
 	return 0;
 }
@@ -338,14 +361,13 @@ bool qemu_release(struct qemu *qemu)
 
 int qemu_quit(struct qemu *qemu, struct error *err)
 {
-	int64_t deadline_ms = now_ms() + QUIT_DEADLINE_MS;
+	uint64_t deadline_ms = clock_deadline_ms(QUIT_DEADLINE_MS);
 
 	if (qmp_execute(qemu->qmp, "quit", NULL, -1, NULL, err) < 0 && !qmp_gone(qemu->qmp))
 		return -1;
 	while (!qmp_gone(qemu->qmp)) {
-		int64_t left_ms = deadline_ms - now_ms();
 		json_t *event;
-		int result = qmp_next_event(qemu->qmp, left_ms > 0 ? (int)left_ms : 0, &event, err);
+		int result = qmp_next_event(qemu->qmp, clock_left_ms(deadline_ms), &event, err);
 
 		if (result > 0)
 			json_decref(event);

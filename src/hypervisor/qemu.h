@@ -68,11 +68,24 @@ int qemu_prepare(struct qemu *qemu, enum migration_role role, enum migration_mod
  */
 int qemu_attach(struct qemu *qemu, int fd, struct error *err);
 
+/**
+ * Destination, before qemu_start(): the guest is not to run when it has arrived, until
+ * qemu_run_guest(). In pre-copy QEMU would run it before its source knows, and a source that never
+ * learns runs it, too.
+ */
+int qemu_hold_guest(struct qemu *qemu, struct error *err);
+
+/** Destination: the guest may run now, or as soon as it has arrived. Safe to repeat */
+int qemu_run_guest(struct qemu *qemu, struct error *err);
+
 /** `migrate` or `migrate-incoming` on the descriptor of qemu_attach(); returns once QEMU has begun
  */
 int qemu_start(struct qemu *qemu, struct error *err);
 
-/** `migrate-start-postcopy` (source). Safe to repeat; no error when already switched */
+/**
+ * `migrate-start-postcopy` (source). Safe to repeat; no error when already switched, nor when QEMU
+ * has not answered in time: it will switch when it comes to it, and is not cancelled any more
+ */
 int qemu_switch_to_postcopy(struct qemu *qemu, struct error *err);
 
 /**
@@ -91,6 +104,9 @@ bool qemu_gone(const struct qemu *qemu);
 
 /** `query-status`: whether the guest runs in this QEMU now */
 int qemu_guest_running(struct qemu *qemu, bool *running, struct error *err);
+
+/** ... and whether something but the migration has stopped it: its operator, an error of its disk */
+int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err);
 
 /** `migrate_cancel` (source, before post-copy only); the state follows by qemu_query() */
 int qemu_cancel(struct qemu *qemu, struct error *err);

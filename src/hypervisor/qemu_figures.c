@@ -26,7 +26,8 @@ static const struct {
 	{"cancelled", MIGRATION_CANCELLED},
 };
 
-enum migration_state qemu_figures_state(const char *status)
+/* MIGRATION_OTHER for a word that is not known */
+static enum migration_state find_state(const char *status)
 {
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
 		if (strcmp(states[i].status, status) == 0)
@@ -73,7 +74,7 @@ void qemu_figures_read(
 	if (!figures->status[0])
 		snprintf(figures->status, sizeof(figures->status), "none");
 	copy_text(figures->reason, sizeof(figures->reason), answer, "error-desc");
-	figures->state = qemu_figures_state(figures->status);
+	figures->state = find_state(figures->status);
 	figures->pass_count = number(ram, "dirty-sync-count");
 	figures->ram_total_bytes = number(ram, "total");
 	figures->ram_remaining_bytes = number(ram, "remaining");

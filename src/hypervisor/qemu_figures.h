@@ -7,9 +7,6 @@
 
 #include "hypervisor/figures.h"
 
-/** The state behind QEMU's word for it; MIGRATION_OTHER for a word that is not known */
-enum migration_state qemu_figures_state(const char *status);
-
 /** Whether MIGRATION_CANCELLED is still on the way there */
 bool qemu_figures_cancelling(const struct migration_figures *figures);
 

@@ -89,8 +89,7 @@ static void add_remedy(struct error *err)
 	if (strstr(err->message, "Postcopy is not supported"))
 		error_set(err, ERROR_HYPERVISOR,
 			"this QEMU cannot do post-copy here (Postcopy is not supported), most "
-			"often "
-			"because the kernel refuses it userfaultfd: on its host run `sysctl "
+			"often because the kernel refuses it userfaultfd: on its host run `sysctl "
 			"vm.unprivileged_userfaultfd=1` or QEMU as root, or use --mode precopy "
 			"(its stderr has the reason)");
 }

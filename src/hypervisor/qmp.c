@@ -1,16 +1,13 @@
 #include "hypervisor/qmp.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
+#include <unistd.h>
 
-#include "base/descriptor.h"
+#include "base/clock.h"
 #include "io/lines.h"
+#include "io/socket.h"
 
 enum {
 	GREETING_DEADLINE_MS = 5000,
@@ -24,17 +21,10 @@ struct qmp {
 	json_t *greeting;
 	json_t *events; /* read while waiting for an answer */
 	json_int_t last_id;
+	bool unanswered;
 	bool gone;
 	char name[128];
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* A failure of the connection, in this floor's words. */
 static int translate(struct qmp *qmp, struct error *err)
@@ -121,25 +111,9 @@ struct qmp *qmp_new(int fd, const char *name, int greeting_deadline_ms, struct e
 
 struct qmp *qmp_open(const char *path, struct error *err)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	CLEANUP_FD int fd = -1;
+	int fd = socket_connect_unix(path, err);
 
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
-		error_errno(err, "QMP socket %s", path);
-		return NULL;
-	}
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0) {
-		error_errno(err, "socket");
-		return NULL;
-	}
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		error_errno(err, "QMP socket %s", path);
-		return NULL;
-	}
-	return qmp_new(fd_take(&fd), path, GREETING_DEADLINE_MS, err);
+	return fd < 0 ? NULL : qmp_new(fd, path, GREETING_DEADLINE_MS, err);
 }
 
 void qmp_free(struct qmp *qmp)
@@ -172,6 +146,11 @@ bool qmp_gone(const struct qmp *qmp)
 	return qmp->gone;
 }
 
+bool qmp_unanswered(const struct qmp *qmp)
+{
+	return qmp->unanswered;
+}
+
 /* What QEMU makes of a line that it cannot parse has no "id": it can only be the last one sent. */
 static bool is_answer(const json_t *message, json_int_t id)
 {
@@ -201,12 +180,11 @@ static int read_answer(const struct qmp *qmp, const char *command, const json_t 
 static int wait_for_answer(
 	struct qmp *qmp, const char *command, json_int_t id, json_t **value, struct error *err)
 {
-	int64_t deadline_ms = now_ms() + ANSWER_DEADLINE_MS;
+	uint64_t deadline_ms = clock_deadline_ms(ANSWER_DEADLINE_MS);
 
 	for (;;) {
-		int64_t left_ms = deadline_ms - now_ms();
 		json_t *message;
-		int result = next_message(qmp, left_ms > 0 ? (int)left_ms : 0, &message, err);
+		int result = next_message(qmp, clock_left_ms(deadline_ms), &message, err);
 
 		if (result < 0)
 			return -1;
@@ -220,6 +198,7 @@ static int wait_for_answer(
 		}
 		/* An id of the past answers a command that we gave up waiting for. */
 		if (is_answer(message, id)) {
+			qmp->unanswered = false;
 			result = read_answer(qmp, command, message, value, err);
 			json_decref(message);
 			return result;
@@ -235,6 +214,7 @@ int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int pas
 	json_t *line =
 		json_pack("{s:s, s:o*, s:I}", "execute", command, "arguments", arguments, "id", id);
 
+	qmp->unanswered = true;
 	if (lines_put(qmp->lines, line, pass, err) < 0)
 		return translate(qmp, err);
 	return wait_for_answer(qmp, command, id, value, err);
@@ -242,7 +222,7 @@ int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int pas
 
 int qmp_next_event(struct qmp *qmp, int timeout_ms, json_t **event, struct error *err)
 {
-	int64_t deadline_ms = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	uint64_t deadline_ms = clock_deadline_ms(timeout_ms);
 
 	if (json_array_size(qmp->events) > 0) {
 		*event = json_incref(json_array_get(qmp->events, 0));
@@ -250,12 +230,8 @@ int qmp_next_event(struct qmp *qmp, int timeout_ms, json_t **event, struct error
 		return 1;
 	}
 	for (;;) {
-		int64_t left_ms = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
-		int result;
+		int result = next_message(qmp, clock_left_ms(deadline_ms), event, err);
 
-		if (deadline_ms >= 0 && left_ms < 0)
-			left_ms = 0;
-		result = next_message(qmp, (int)left_ms, event, err);
 		if (result <= 0 || json_object_get(*event, "event"))
 			return result;
 		json_decref(*event);

@@ -17,7 +17,7 @@ struct qmp;
 /**
  * Connect to a QMP socket, take the greeting and leave the negotiation mode.
  *
- * @errors  ERROR_LOCAL: cannot connect (errno is ENOENT, ECONNREFUSED, EACCES, ...);
+ * @errors  ERROR_LOCAL: cannot connect, see socket_connect_unix() for errno;
  *          ERROR_HYPERVISOR: no greeting within five seconds, or not QMP
  */
 struct qmp *qmp_open(const char *path, struct error *err);
@@ -39,6 +39,9 @@ bool qmp_ready(const struct qmp *qmp);
 
 /** Whether QEMU closed the connection (its process ended), or broke the protocol. Final */
 bool qmp_gone(const struct qmp *qmp);
+
+/** Whether the last command was sent and not answered in time: QEMU may execute it yet */
+bool qmp_unanswered(const struct qmp *qmp);
 
 /**
  * Execute one command and wait for its answer. Events that come before it are kept.

@@ -2,33 +2,24 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 enum { PUT_DEADLINE_MS = 10000, READ_BYTES = 4096 };
 
 struct lines {
 	int fd;
-	atomic_bool interrupted;
 	size_t longest_bytes;
 	char *buffer;
 	size_t capacity_bytes;
 	size_t held_bytes;     /* read and not yet taken, from the start of the buffer */
 	size_t searched_bytes; /* of those, known to hold no newline */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 struct lines *lines_new(int fd, size_t longest_bytes)
 {
@@ -40,7 +31,6 @@ struct lines *lines_new(int fd, size_t longest_bytes)
 	}
 	lines->fd = fd;
 	lines->longest_bytes = longest_bytes;
-	atomic_init(&lines->interrupted, false);
 	return lines;
 }
 
@@ -71,35 +61,17 @@ bool lines_ready(const struct lines *lines)
 	return find_newline(lines) != NULL;
 }
 
-void lines_interrupt(struct lines *lines)
-{
-	atomic_store(&lines->interrupted, true);
-	/* Wakes a poll() in the other thread. The descriptor stays open until lines_free(), so its
-	 * number cannot have passed to somebody else. */
-	shutdown(lines->fd, SHUT_RDWR);
-}
-
-static int interrupted(const struct lines *lines, struct error *err)
-{
-	if (!atomic_load(&lines->interrupted))
-		return 0;
-	return error_set(err, ERROR_LINK, "the conversation was interrupted");
-}
-
-/* @deadline_ms on the clock of now_ms(), or -1 for ever. @returns 1 ready, 0 late, -1 */
-static int wait_until(struct lines *lines, short events, int64_t deadline_ms, struct error *err)
+/* @returns 1 ready, 0 late, -1 */
+static int wait_until(struct lines *lines, short events, uint64_t deadline_ms, struct error *err)
 {
 	for (;;) {
 		struct pollfd wanted = {.fd = lines->fd, .events = events};
-		int64_t left_ms = -1;
+		int left_ms = clock_left_ms(deadline_ms);
 		int ready;
 
-		if (deadline_ms >= 0) {
-			left_ms = deadline_ms - now_ms();
-			if (left_ms <= 0)
-				return 0;
-		}
-		ready = poll(&wanted, 1, (int)left_ms);
+		if (left_ms == 0)
+			return 0;
+		ready = poll(&wanted, 1, left_ms);
 		if (ready < 0 && errno != EINTR)
 			return error_errno(err, "poll");
 		if (ready > 0)
@@ -143,8 +115,6 @@ static int fill(struct lines *lines, struct error *err)
 	while (length < 0 && errno == EINTR);
 	if (length < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
-	if (interrupted(lines, err) < 0)
-		return -1;
 	if (length == 0)
 		return error_set(err, ERROR_LINK, "the other side closed the connection");
 	if (length < 0)
@@ -171,16 +141,13 @@ static int take(struct lines *lines, size_t length_bytes, json_t **value, struct
 
 int lines_get(struct lines *lines, int timeout_ms, json_t **value, struct error *err)
 {
-	int64_t deadline_ms = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	uint64_t deadline_ms = clock_deadline_ms(timeout_ms);
 
 	for (;;) {
-		const char *newline;
+		const char *newline = find_newline(lines);
 		int filled;
 		int ready;
 
-		if (interrupted(lines, err) < 0)
-			return -1;
-		newline = find_newline(lines);
 		if (newline)
 			return take(lines, (size_t)(newline - lines->buffer), value, err);
 		lines->searched_bytes = lines->held_bytes;
@@ -222,23 +189,18 @@ static ssize_t send_some(
 		return sent;
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return 0;
-	if (interrupted(lines, err) < 0)
-		return -1;
 	return error_set(err, ERROR_LINK, "the connection was lost: %s", strerror(errno));
 }
 
 static int send_line(
 	struct lines *lines, const char *text, size_t length_bytes, int pass, struct error *err)
 {
-	int64_t deadline_ms = now_ms() + PUT_DEADLINE_MS;
+	uint64_t deadline_ms = clock_deadline_ms(PUT_DEADLINE_MS);
 
 	while (length_bytes > 0) {
-		ssize_t sent;
+		ssize_t sent = send_some(lines, text, length_bytes, pass, err);
 		int ready;
 
-		if (interrupted(lines, err) < 0)
-			return -1;
-		sent = send_some(lines, text, length_bytes, pass, err);
 		if (sent < 0)
 			return -1;
 		if (sent > 0) {

@@ -2,7 +2,7 @@
  * between daemons.
  *
  * Blocking with deadlines, for threads that lead a conversation; never used on a loop.
- * Threads: one thread at a time, except that lines_interrupt() may come from any.
+ * Threads: one thread at a time.
  */
 #ifndef CULVERT_IO_LINES_H
 #define CULVERT_IO_LINES_H
@@ -35,7 +35,7 @@ bool lines_ready(const struct lines *lines);
  *
  * @timeout_ms  how long to wait for a whole line; 0: only what is there; -1: for ever
  * @returns     1 and @value (a new reference, never NULL); 0 when the time passed; -1 with @err set
- * @errors      ERROR_LINK: the other side closed, or lines_interrupt() was called;
+ * @errors      ERROR_LINK: the connection was closed or lost;
  *              ERROR_PEER: not JSON, too long, or nested deeper than jansson allows
  */
 int lines_get(struct lines *lines, int timeout_ms, json_t **value, struct error *err);
@@ -48,8 +48,5 @@ int lines_get(struct lines *lines, int timeout_ms, json_t **value, struct error 
  * @errors  ERROR_LINK: closed, or not taken within ten seconds; ERROR_LOCAL: no memory
  */
 int lines_put(struct lines *lines, json_t *value, int pass, struct error *err);
-
-/** Make this and every later call fail with ERROR_LINK; from any thread */
-void lines_interrupt(struct lines *lines);
 
 #endif

@@ -55,6 +55,13 @@ int socket_listen(const struct addrinfo *address, struct error *err)
 	return fd_take(&fd);
 }
 
+static void tune_link(int fd)
+{
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SOCKET_UNSENT_BYTES);
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+}
+
 int socket_connect(const struct sockaddr *address, socklen_t length, struct error *err)
 {
 	CLEANUP_FD int fd =
@@ -62,7 +69,7 @@ int socket_connect(const struct sockaddr *address, socklen_t length, struct erro
 
 	if (fd < 0)
 		return error_errno(err, "cannot make a socket");
-	socket_tune_link(fd);
+	tune_link(fd);
 	if (connect(fd, address, length) < 0 && errno != EINPROGRESS)
 		return error_set(err, ERROR_LINK, "cannot connect: %s", strerror(errno));
 	return fd_take(&fd);
@@ -85,15 +92,8 @@ int socket_accept(int listener)
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd >= 0)
-		socket_tune_link(fd);
+		tune_link(fd);
 	return fd;
-}
-
-void socket_tune_link(int fd)
-{
-	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SOCKET_UNSENT_BYTES);
-	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
 }
 
 bool socket_link_has_room(int fd)
@@ -128,7 +128,7 @@ static int unix_address(const char *path, struct sockaddr_un *address, struct er
 
 int socket_connect_unix(const char *path, struct error *err)
 {
-	CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address;
 
 	if (unix_address(path, &address, err) < 0)
@@ -150,7 +150,7 @@ int socket_listen_unix(const char *path, mode_t mode, gid_t group, struct error 
 	if (unix_address(path, &address, err) < 0)
 		return -1;
 	other = socket_connect_unix(path, &ignored);
-	if (other >= 0)
+	if (other >= 0 || errno == EAGAIN)
 		return error_set(err, ERROR_LOCAL,
 			"somebody listens on %s already: is culvertd running twice?", path);
 	if (unlink(path) < 0 && errno != ENOENT)

@@ -30,9 +30,6 @@ int socket_connected(int fd, struct error *err);
 /** @returns a descriptor, or -1 without @err when nobody waits or the connection is gone again */
 int socket_accept(int listener);
 
-/** Options of a TCP connection that carries a link */
-void socket_tune_link(int fd);
-
 /** Whether a link would take more now without queueing it */
 bool socket_link_has_room(int fd);
 
@@ -46,6 +43,8 @@ void socket_tune_hypervisor(int fd);
 /** A unix listener on @path, replacing a stale one; mode and group as asked */
 int socket_listen_unix(const char *path, mode_t mode, gid_t group, struct error *err);
 
+/** errno is kept for who has better words: ENOENT, ECONNREFUSED, EACCES; EAGAIN: its backlog is
+ * full */
 int socket_connect_unix(const char *path, struct error *err);
 
 /** "10.0.0.2:16520", "[::1]:16520" */

@@ -94,8 +94,7 @@ static const char *alert_text(int reason)
 		       "renew it, and compare the clocks of both hosts";
 	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
 		return "the peer does not know the CA that signed this host's certificate: both "
-		       "hosts "
-		       "need certificates of the same CA (key 'ca')";
+		       "hosts need certificates of the same CA (key 'ca')";
 	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
 	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
 	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:

@@ -60,14 +60,15 @@ def _text(text):
     return bytes([len(encoded)]) + encoded
 
 
-def open_frame(service, argument="", version=1, limit=WINDOW_BYTES, secret=None):
+def open_frame(service, argument="", version=1, limit=WINDOW_BYTES, channel=None, secret=None):
     return frame(OPEN, payload=(
-        struct.pack("!H", version) + secrets.token_bytes(16) + (secret or secrets.token_bytes(32))
-        + struct.pack("!Q", limit) + _text(service) + _text(argument)
+        struct.pack("!H", version) + (channel or secrets.token_bytes(16))
+        + (secret or secrets.token_bytes(32)) + struct.pack("!Q", limit)
+        + _text(service) + _text(argument)
     ))  # fmt: skip
 
 
-def resume_frame(channel=None, secret=None, epoch=2, delivered=0, version=1):
+def resume_frame(channel=None, secret=None, epoch=1, delivered=0, version=1):
     return frame(RESUME, delivered, (
         struct.pack("!H", version) + (channel or secrets.token_bytes(16))
         + (secret or secrets.token_bytes(32)) + struct.pack("!QQ", WINDOW_BYTES, epoch)
@@ -195,6 +196,11 @@ class Peer:
     def open(self, service="control", argument="", **fields):
         """Ask for a channel; the answer is a Frame."""
         self.send(open_frame(service, argument, **fields))
+        return self.receive()
+
+    def resume(self, **fields):
+        """Ask for a channel back; the answer is a Frame."""
+        self.send(resume_frame(**fields))
         return self.receive()
 
     def finish(self):

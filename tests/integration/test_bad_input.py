@@ -290,7 +290,7 @@ def test_a_second_migration_of_a_vm_is_told_how_to_watch_the_first(daemons, sour
         wait_until(lambda: any("migration.outgoing" in x for x in log.lines()), "the first", 5)
         with untouched(source, arrival):
             second = daemons[0].culvert("migrate", "web", "hostb")
-            line = assert_told(second, 2, "web is being migrated already (to hostb", "culvert watch")
+            line = assert_told(second, 2, "web is being migrated already (to hostb", "watch")
             first.communicate(timeout=15)
     assert line.split()[-1] in log.lines()[0]
 
@@ -344,7 +344,7 @@ def test_a_host_that_is_not_there_is_told(daemons, source):
 def test_a_name_that_does_not_resolve_is_told(daemons, source):
     with untouched(source):
         result = daemons[0].culvert("migrate", "web", "nameless")
-    assert_told(result, 4, "nameless at nowhere.invalid", "cannot resolve nowhere.invalid")
+    assert_told(result, 4, "nameless: cannot resolve nowhere.invalid")
 
 
 # The command line.

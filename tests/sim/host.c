@@ -1,50 +1,66 @@
 #include "host.h"
 
-#include <string.h>
-
 #include "fail.h"
-
-#define ACK_LATEST_MS 20
+#include "resume.h"
 
 static bool idles(struct host *host)
 {
 	return random_once_in(host->random, host->plan->idle_in);
 }
 
-static struct pipe *outgoing(struct host *host)
+struct link_end *host_dial(struct host *host)
 {
-	return &host->link->pipes[host->number];
+	struct sim_link *link = network_open(host->network, host->random);
+	struct link_end *end;
+
+	if (!link)
+		return NULL;
+	end = &host->ends[link - host->network->links];
+	link_end_init(end, host->number, link);
+	/* Some connections are made, and get nowhere for long. */
+	if (link->number > 0 && random_once_in(host->random, 6))
+		link->pipes[0].stall_ms = host->now_ms +
+			random_size(host->random, 2 * host->plan->settings.silence_ms);
+	return end;
 }
 
-static struct pipe *incoming(struct host *host)
+static void open_channel(struct host *host)
 {
-	return &host->link->pipes[1 - host->number];
+	struct open_message open = {.version = PROTOCOL_VERSION, .service = "control"};
+	struct link_end *end = host_dial(host);
+
+	open.limit = host->plan->settings.window_bytes;
+	handshake_init_opener(&end->handshake, &open);
 }
 
 void host_init(struct host *host, size_t number, const struct host_plan *plan,
-	struct random *random, struct sim_link *link)
+	struct random *random, struct network *network)
 {
-	struct open_message open = {.version = PROTOCOL_VERSION, .service = "control"};
-
 	host->number = number;
 	host->plan = plan;
 	host->random = random;
-	host->link = link;
-	host->phase = HOST_HANDSHAKING;
+	host->network = network;
+	host->phase = HOST_OPENING;
 	host->refuses = false;
 	host->reset_asked = false;
 	host->now_ms = 0;
 	host->heard_ms = 0;
 	host->program = (struct program){.host = number, .write_bytes = plan->write_bytes};
 	host->session_started = false;
-	host->sealed_begin = 0;
-	host->sealed_end = 0;
+	for (size_t i = 0; i < LINKS_MOST; i++)
+		host->ends[i].state = LINK_END_CLOSED;
+	host->carrying = NULL;
+	host->attempt = NULL;
+	host->epoch = 0;
+	host->stale.epoch = 0;
+	host->newest_link = 0;
+	host->resumed_count = 0;
+	host->pause_ms = 20;
+	host->expired = false;
+	host->dismissed = false;
 	chunk_pool_init(&host->pool);
-	open.limit = plan->settings.window_bytes;
 	if (number == 0)
-		handshake_init_opener(&host->handshake, &open);
-	else
-		handshake_init_acceptor(&host->handshake);
+		open_channel(host);
 }
 
 void host_fini(struct host *host)
@@ -54,76 +70,101 @@ void host_fini(struct host *host)
 	chunk_pool_fini(&host->pool);
 }
 
-static void lose_link(struct host *host)
+static void abort_end(struct host *host, struct link_end *end)
 {
-	host->phase = HOST_LOST;
-	host->link->cut = true;
-	pipe_cut(outgoing(host), PIPE_BYTES);
-	pipe_cut(incoming(host), PIPE_BYTES);
-}
-
-static void seal(struct host *host, const void *frames, size_t length)
-{
-	memmove(host->sealed, host->sealed + host->sealed_begin,
-		host->sealed_end - host->sealed_begin);
-	host->sealed_end -= host->sealed_begin;
-	host->sealed_begin = 0;
-	memcpy(host->sealed + host->sealed_end, frames, length);
-	host->sealed_end += length;
+	link_end_abort(end, host->random);
+	host->network->cut = true;
 	host->moved = true;
 }
 
-static size_t seal_room(const struct host *host)
+void host_lose_link(struct host *host)
 {
-	size_t held = host->sealed_end - host->sealed_begin;
-
-	return host->plan->seal_bytes > held ? (size_t)host->plan->seal_bytes - held : 0;
+	abort_end(host, host->carrying);
+	host->carrying = NULL;
+	host->phase = HOST_WAITING;
+	host->lost_ms = host->now_ms;
+	host->redial_ms = UINT64_MAX;
+	session_detach(&host->session);
 }
 
-static void flush(struct host *host)
+void host_end(struct host *host, enum host_phase phase)
 {
-	size_t length = host->sealed_end - host->sealed_begin;
-	size_t most = (size_t)random_size(host->random, host->plan->flush_most_bytes);
-	uint64_t arrives_ms = host->now_ms + host->link->delay_ms +
-		random_from(host->random, 0, host->link->jitter_most_ms);
+	host->phase = phase;
+	host->moved = true;
+	if (host->attempt)
+		abort_end(host, host->attempt);
+	if (host->carrying)
+		link_end_finish(host->carrying);
+	host->attempt = NULL;
+	host->carrying = NULL;
+}
 
-	length = pipe_put(outgoing(host), host->sealed + host->sealed_begin,
-		length < most ? length : most, arrives_ms);
-	host->sealed_begin += length;
+static size_t arrive(struct host *host, struct link_end *end, unsigned char *bytes, size_t most)
+{
+	size_t length = link_end_take(end, host->now_ms, bytes, most);
+
 	host->moved |= length > 0;
-}
-
-static size_t arrive(struct host *host, unsigned char *bytes, size_t most)
-{
-	size_t length = pipe_take(incoming(host), host->now_ms, bytes, most);
-
-	if (length > 0) {
-		host->heard_ms = host->now_ms;
-		host->moved = true;
-	}
 	return length;
 }
 
-static void start_session(struct host *host)
+static void start_session(struct host *host, struct link_end *end)
 {
-	session_init(&host->session, &host->plan->settings, &host->pool, host->handshake.peer_limit,
+	session_init(&host->session, &host->plan->settings, &host->pool, end->handshake.peer_limit,
 		host->now_ms);
 	host->session_started = true;
 	host->heard_ms = host->now_ms;
 	host->phase = HOST_CARRYING;
+	host->carrying = end;
+	end->state = LINK_END_CARRYING;
 }
 
-static void answer(struct host *host)
+static void answer(struct host *host, struct link_end *end)
 {
-	if (host->refuses)
-		handshake_refuse(&host->handshake, REASON_NO_SERVICE, "no such token");
+	if (end->handshake.resuming)
+		resume_answer(host, end);
+	else if (host->refuses)
+		handshake_refuse(&end->handshake, REASON_NO_SERVICE, "no such token");
 	else
-		handshake_accept(&host->handshake, host->plan->settings.window_bytes);
+		handshake_accept(&end->handshake, host->plan->settings.window_bytes);
 }
 
-static void shake(struct host *host)
+/* The link ended, or took too long, before the answer. */
+static void fail_asking(struct host *host, struct link_end *end)
 {
-	struct handshake *handshake = &host->handshake;
+	bool attempted = end == host->attempt;
+
+	abort_end(host, end);
+	if (attempted)
+		resume_failed(host);
+	else if (host->phase == HOST_OPENING)
+		host_end(host, HOST_LOST);
+}
+
+static void settle_asking(struct host *host, struct link_end *end)
+{
+	switch (end->handshake.state) {
+	case HANDSHAKE_WAITING:
+	case HANDSHAKE_ASKED:
+		return;
+	case HANDSHAKE_ACCEPTED:
+		if (end->handshake.resuming)
+			resume_gain(host, end);
+		else
+			start_session(host, end);
+		return;
+	case HANDSHAKE_REFUSED:
+		link_end_finish(end);
+		if (end == host->attempt)
+			resume_refused(host);
+		else if (!end->handshake.resuming)
+			host_end(host, HOST_REFUSED);
+		return;
+	}
+}
+
+static void shake(struct host *host, struct link_end *end)
+{
+	struct handshake *handshake = &end->handshake;
 	unsigned char bytes[MESSAGE_LONGEST_BYTES];
 	const void *frame;
 	size_t length;
@@ -132,60 +173,64 @@ static void shake(struct host *host)
 
 	if (most > host->plan->fragment_most_bytes)
 		most = (size_t)host->plan->fragment_most_bytes;
-	length = arrive(host, bytes, most);
+	length = arrive(host, end, bytes, most);
 	if (length > 0 && handshake_receive(handshake, bytes, length, &err) < 0)
 		fail(host->now_ms, "host %zu: handshake: %s", host->number, err.message);
-	if (length == 0 && pipe_at_end(incoming(host)))
-		lose_link(host);
-	if (handshake->state == HANDSHAKE_ASKED)
-		answer(host);
-	frame = handshake_unsent(handshake, &length);
-	if (frame && host->phase == HOST_HANDSHAKING) {
-		seal(host, frame, length);
-		handshake_sent(handshake);
-	}
-	if (host->phase != HOST_HANDSHAKING)
+	if (length == 0 && (link_end_over(end, host->now_ms) || host->now_ms >= end->given_up_ms)) {
+		fail_asking(host, end);
 		return;
-	if (handshake->state == HANDSHAKE_REFUSED)
-		host->phase = HOST_REFUSED;
-	else if (handshake->state == HANDSHAKE_ACCEPTED)
-		start_session(host);
+	}
+	if (handshake->state == HANDSHAKE_ASKED)
+		answer(host, end);
+	frame = handshake_unsent(handshake, &length);
+	if (frame) {
+		link_end_seal(end, frame, length);
+		handshake_sent(handshake);
+		host->moved = true;
+	}
+	settle_asking(host, end);
 }
 
 static void receive(struct host *host)
 {
 	unsigned char bytes[1 << 17];
-	size_t length = arrive(
-		host, bytes, (size_t)random_size(host->random, host->plan->fragment_most_bytes));
+	size_t length = arrive(host, host->carrying, bytes,
+		(size_t)random_size(host->random, host->plan->fragment_most_bytes));
 	struct error err;
 
+	if (length > 0)
+		host->heard_ms = host->now_ms;
 	/* Nothing here falsifies bytes: whatever arrives is the protocol. */
 	if (length > 0 && session_receive(&host->session, bytes, length, host->now_ms, &err) < 0)
 		fail(host->now_ms, "host %zu: receive: %s", host->number, err.message);
-	if (length > 0 || !pipe_at_end(incoming(host)))
+	if (length > 0 || !link_end_over(host->carrying, host->now_ms))
 		return;
-	if (!host->link->cut)
+	/* A peer that knows by now that all has passed waits for no RESET. */
+	if (host->session.state != SESSION_OPEN)
+		return;
+	if (!host->carrying->link->cut)
 		fail(host->now_ms, "host %zu: the link ended without a word", host->number);
-	lose_link(host);
+	host_lose_link(host);
 }
 
-static void drop_deliveries(struct host *host)
+/* A program that is gone takes nothing; only the end it would not have seen anyway. */
+static void refuse_deliveries(struct host *host)
 {
 	struct session *session = &host->session;
 	struct iovec span;
-	bool dropped = false;
+	bool wanted = session_spans(session, &span, 1) == 0;
 
-	while (session_spans(session, &span, 1) > 0) {
-		host->program.read += span.iov_len;
-		session_delivered(session, span.iov_len, host->now_ms);
-		dropped = true;
-	}
-	if (session_eof_due(session)) {
+	if (wanted && session_eof_due(session)) {
 		session_delivered_eof(session, host->now_ms);
 		host->program.eof_read = true;
+		host->moved = true;
 	}
-	if (dropped)
-		host_reset(host);
+	if (wanted || !host->program.eof_written || !session_all_sent(session) ||
+		session->state != SESSION_OPEN)
+		return;
+	session_reset(session, REASON_LOCAL_GONE, "the local program is gone");
+	host->reset_asked = true;
+	host->moved = true;
 }
 
 static size_t read_spans(struct host *host, const struct iovec *spans, int count)
@@ -208,7 +253,7 @@ static size_t read_spans(struct host *host, const struct iovec *spans, int count
 	return done;
 }
 
-static void deliver(struct host *host)
+void host_deliver(struct host *host)
 {
 	struct session *session = &host->session;
 	struct iovec spans[8];
@@ -216,7 +261,7 @@ static void deliver(struct host *host)
 	size_t done;
 
 	if (host->program.gone) {
-		drop_deliveries(host);
+		refuse_deliveries(host);
 		return;
 	}
 	if (host->now_ms < host->program.blocked_ms)
@@ -277,6 +322,13 @@ static void take(struct host *host)
 			host->now_ms + random_from(host->random, 1, host->plan->quiet_most_ms);
 }
 
+static size_t seal_room(const struct host *host)
+{
+	size_t held = link_end_held_bytes(host->carrying);
+
+	return host->plan->seal_bytes > held ? (size_t)host->plan->seal_bytes - held : 0;
+}
+
 static void send(struct host *host)
 {
 	size_t length = 0;
@@ -287,8 +339,9 @@ static void send(struct host *host)
 			fail(host->now_ms, "host %zu: nothing to send is offered", host->number);
 		if (length > seal_room(host) || idles(host))
 			break;
-		seal(host, frames, length);
+		link_end_seal(host->carrying, frames, length);
 		session_sent(&host->session);
+		host->moved = true;
 	}
 }
 
@@ -303,7 +356,7 @@ static void tick(struct host *host)
 		fail(host->now_ms, "host %zu: heard at %llu ms, %s", host->number,
 			(unsigned long long)host->heard_ms, lost ? "but given up" : "but kept");
 	if (lost)
-		lose_link(host);
+		host_lose_link(host);
 	else if (session_next_ms(&host->session) <= host->now_ms)
 		fail(host->now_ms, "host %zu: the timer would never rest", host->number);
 }
@@ -317,23 +370,24 @@ static void settle(struct host *host)
 	case SESSION_RESETTING:
 		return;
 	case SESSION_FINISHED:
-		host->phase = HOST_FINISHED;
+		host_end(host, HOST_FINISHED);
 		return;
 	case SESSION_RESET:
-		host->phase = HOST_RESET;
+		host_end(host, HOST_RESET);
 		return;
 	}
 }
 
 static void carry(struct host *host)
 {
-	if (!idles(host))
+	settle(host);
+	if (host->phase == HOST_CARRYING && !idles(host))
 		receive(host);
 	settle(host);
 	if (host->phase == HOST_CARRYING)
 		tick(host);
 	if (host->phase == HOST_CARRYING && !idles(host))
-		deliver(host);
+		host_deliver(host);
 	if (host->phase == HOST_CARRYING && !idles(host))
 		send(host);
 	settle(host);
@@ -344,114 +398,45 @@ static void carry(struct host *host)
 	settle(host);
 }
 
-/* What was sealed still leaves, what still arrives is not looked at. */
-static void part(struct host *host)
+static void serve_arrivals(struct host *host)
 {
-	unsigned char bytes[4096];
+	for (size_t i = 0; i < LINKS_MOST; i++) {
+		struct sim_link *link = &host->network->links[i];
+		struct link_end *end = &host->ends[i];
 
-	(void)arrive(host, bytes, sizeof(bytes));
-	if (host->sealed_begin == host->sealed_end)
-		outgoing(host)->closed = true;
+		if (!link->held[1] || link->served)
+			continue;
+		link->served = true;
+		link_end_init(end, host->number, link);
+		handshake_init_acceptor(&end->handshake);
+	}
+}
+
+static void step(struct host *host, struct link_end *end)
+{
+	if (end->state == LINK_END_ASKING)
+		shake(host, end);
+	if (end->state == LINK_END_CLOSED)
+		return;
+	host->moved |=
+		link_end_flush(end, (size_t)random_size(host->random, host->plan->flush_most_bytes),
+			host->now_ms, host->random) > 0;
+	if (end->state == LINK_END_PARTING)
+		link_end_part(end, host->now_ms);
 }
 
 void host_pass(struct host *host, uint64_t now_ms)
 {
 	host->now_ms = now_ms;
 	host->moved = false;
-	if (host->phase == HOST_HANDSHAKING)
-		shake(host);
-	else if (host->phase == HOST_CARRYING)
+	if (host->number == 1)
+		serve_arrivals(host);
+	if (host->phase == HOST_CARRYING)
 		carry(host);
-	flush(host);
-	if (host_ended(host))
-		part(host);
-}
-
-static size_t count_chunks(const struct chunk_queue *queue)
-{
-	size_t count = 0;
-
-	for (const struct chunk *chunk = queue->first; chunk; chunk = chunk->next)
-		count++;
-	return count;
-}
-
-static void check_memory(const struct host *host)
-{
-	const struct session *session = &host->session;
-	size_t to_peer = count_chunks(&session->to_peer.chunks);
-	size_t to_local = count_chunks(&session->to_local.chunks);
-	uint64_t window = host->plan->settings.window_bytes;
-	size_t to_peer_most = host->plan->settings.replay_bytes / CHUNK_BYTES;
-
-	if (to_peer_most < 2)
-		to_peer_most = 2;
-	/* One chunk more for the EOF; and one that is partly delivered. */
-	if (to_peer > to_peer_most + 1 || to_local > window / CHUNK_BYTES + 2)
-		fail(host->now_ms, "host %zu: holds %zu and %zu chunks", host->number, to_peer,
-			to_local);
-	if (to_peer != session->to_peer.chunks.count || to_local != session->to_local.chunks.count)
-		fail(host->now_ms, "host %zu: chunks are miscounted", host->number);
-	if (delivery_held_bytes(&session->to_local) > window + 1)
-		fail(host->now_ms, "host %zu: holds more than its window", host->number);
-}
-
-/* @returns the position after the frames in @chunk, the first of which begins at @position */
-static uint64_t check_chunk(const struct host *host, const struct chunk *chunk, uint64_t position)
-{
-	uint32_t at = 0;
-
-	while (at < chunk->end) {
-		const unsigned char *payload = chunk->bytes + at + FRAME_HEADER_BYTES;
-		struct frame_header header;
-		struct error err;
-
-		if (frame_header_decode(chunk->bytes + at, &header, &err) < 0 ||
-			(position != UINT64_MAX && header.offset != position))
-			fail(host->now_ms, "host %zu: a frame that is kept is wrong", host->number);
-		if (!program_wrote(&host->program, header.offset, payload, header.length))
-			fail(host->now_ms, "host %zu: bytes that are kept are wrong", host->number);
-		position = header.offset + (header.type == FRAME_EOF ? 1 : header.length);
-		at += FRAME_HEADER_BYTES + header.length;
-	}
-	return position;
-}
-
-void host_check_replay(const struct host *host)
-{
-	const struct replay *replay = &host->session.to_peer;
-	const struct chunk *chunk = replay->chunks.first;
-	uint64_t position = UINT64_MAX;
-	struct frame_header first;
-	struct error err;
-
-	if (!host->session_started || replay->acknowledged == replay->taken)
-		return;
-	if (!chunk || frame_header_decode(chunk->bytes, &first, &err) < 0 ||
-		first.offset > replay->acknowledged)
-		fail(host->now_ms, "host %zu: forgot what is not acknowledged", host->number);
-	for (; chunk; chunk = chunk->next)
-		position = check_chunk(host, chunk, position);
-	if (position != replay->taken)
-		fail(host->now_ms, "host %zu: did not keep what it took", host->number);
-}
-
-void host_check(const struct host *host, const struct host *peer)
-{
-	const struct session *session = &host->session;
-	uint64_t delivered = peer->program.read + (peer->program.eof_read ? 1 : 0);
-	uint64_t acknowledged = host->session_started ? session->to_peer.acknowledged : 0;
-
-	if (acknowledged > delivered)
-		fail(host->now_ms, "host %zu: %llu acknowledged, but %llu delivered", host->number,
-			(unsigned long long)acknowledged, (unsigned long long)delivered);
-	if (!host->session_started)
-		return;
-	check_memory(host);
-	if (session->state == SESSION_OPEN &&
-		session->delivered_told < session->to_local.delivered &&
-		session->ack_due_ms > host->now_ms + ACK_LATEST_MS)
-		fail(host->now_ms, "host %zu: a delivery is not acknowledged", host->number);
+	if (host->phase == HOST_WAITING)
+		resume_wait(host);
+	for (size_t i = 0; i < LINKS_MOST; i++)
+		step(host, &host->ends[i]);
 }
 
 static void hasten(uint64_t *next_ms, uint64_t event_ms, uint64_t now_ms)
@@ -464,10 +449,22 @@ uint64_t host_next_ms(const struct host *host)
 {
 	uint64_t next_ms = UINT64_MAX;
 
-	hasten(&next_ms, pipe_next_ms(&host->link->pipes[1 - host->number]), host->now_ms);
-	if (host->phase != HOST_CARRYING)
+	for (size_t i = 0; i < LINKS_MOST; i++) {
+		const struct link_end *end = &host->ends[i];
+
+		if (end->state == LINK_END_CLOSED)
+			continue;
+		hasten(&next_ms, pipe_next_ms(link_end_incoming(end)), host->now_ms);
+		hasten(&next_ms, end->given_up_ms, host->now_ms);
+	}
+	if (host->phase == HOST_CARRYING) {
+		hasten(&next_ms, session_next_ms(&host->session), host->now_ms);
+	} else if (host->phase == HOST_WAITING) {
+		hasten(&next_ms, host->lost_ms + host->plan->resume_deadline_ms, host->now_ms);
+		hasten(&next_ms, host->redial_ms, host->now_ms);
+	} else {
 		return next_ms;
-	hasten(&next_ms, session_next_ms(&host->session), host->now_ms);
+	}
 	hasten(&next_ms, host->program.blocked_ms, host->now_ms);
 	hasten(&next_ms, host->program.quiet_ms, host->now_ms);
 	return next_ms;
@@ -475,11 +472,13 @@ uint64_t host_next_ms(const struct host *host)
 
 void host_reset(struct host *host)
 {
-	if (host->phase != HOST_CARRYING || host->session.state != SESSION_OPEN)
+	if (!host->session_started || !host_open(host) || host->session.state != SESSION_OPEN)
 		return;
 	session_reset(&host->session, REASON_ENDED, "ended by the simulation");
 	host->reset_asked = true;
 	host->moved = true;
+	if (host->phase == HOST_WAITING)
+		host_end(host, HOST_RESET);
 }
 
 void host_program_gone(struct host *host)

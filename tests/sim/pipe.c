@@ -74,11 +74,11 @@ size_t pipe_take(struct pipe *pipe, uint64_t now_ms, unsigned char *bytes, size_
 	return part;
 }
 
-bool pipe_at_end(const struct pipe *pipe)
+bool pipe_at_end(const struct pipe *pipe, uint64_t now_ms)
 {
 	uint64_t end = pipe->cut_at < pipe->put ? pipe->cut_at : pipe->put;
 
-	return pipe->closed && pipe->taken >= end;
+	return pipe->closed && pipe->taken >= end && now_ms >= pipe->stall_ms;
 }
 
 uint64_t pipe_next_ms(const struct pipe *pipe)
@@ -86,7 +86,7 @@ uint64_t pipe_next_ms(const struct pipe *pipe)
 	uint64_t arrives_ms;
 
 	if (pipe->segment_count == 0)
-		return UINT64_MAX;
+		return pipe->closed ? pipe->stall_ms : UINT64_MAX;
 	arrives_ms = pipe->segments[pipe->segment_first].arrives_ms;
 	return arrives_ms > pipe->stall_ms ? arrives_ms : pipe->stall_ms;
 }

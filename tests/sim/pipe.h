@@ -36,10 +36,10 @@ size_t pipe_put(struct pipe *pipe, const unsigned char *bytes, size_t length, ui
 /** What has arrived, at most @length. @returns 0 when there is nothing now */
 size_t pipe_take(struct pipe *pipe, uint64_t now_ms, unsigned char *bytes, size_t length);
 
-/** Everything that will ever arrive has been taken, and no more comes */
-bool pipe_at_end(const struct pipe *pipe);
+/** Everything that will ever arrive has been taken, and that no more comes has arrived too */
+bool pipe_at_end(const struct pipe *pipe, uint64_t now_ms);
 
-/** When more will have arrived; UINT64_MAX: nothing is on its way */
+/** When more, or the end, will have arrived; UINT64_MAX: nothing is on its way */
 uint64_t pipe_next_ms(const struct pipe *pipe);
 
 /** The last @lost bytes that are on their way, and all that are put later, do not arrive */

@@ -96,16 +96,59 @@ static void draw_silence(struct plan *plan, struct random *random)
 	}
 }
 
-static void draw_fault(struct plan *plan, struct fault *fault, struct random *random)
+/* How long a lost link may be waited for, and how long an answer */
+static void draw_resume(struct plan *plan, struct random *random)
 {
 	uint64_t silence_ms = plan->hosts[0].settings.silence_ms;
+	bool lasts = !random_once_in(random, 4);
 
-	fault->kind = (enum fault_kind)random_from(random, FAULT_CUT, FAULT_RESET);
+	plan->resumes = !random_once_in(random, 5);
+	for (size_t i = 0; i < 2; i++) {
+		struct host_plan *host = &plan->hosts[i];
+
+		host->resume_lasts = plan->resumes && lasts;
+		host->patience_ms =
+			host->resume_lasts ? silence_ms : random_from(random, 1, 2 * silence_ms);
+		host->resume_deadline_ms = host->resume_lasts
+			? 200 * silence_ms
+			: random_size(random, 20 * silence_ms);
+		if (!plan->resumes)
+			host->resume_deadline_ms = 0;
+	}
+}
+
+/* Half of the faults on later links come while these are still being asked for; one in the first
+ * link's opening ends the schedule. */
+static void draw_place(
+	const struct plan *plan, struct fault *fault, size_t before, struct random *random)
+{
+	uint64_t most;
+
 	fault->host = (size_t)random_from(random, 0, 1);
-	fault->at = random_amount(random, plan->hosts[fault->host].write_bytes * 5 / 4 + 200) - 1;
-	fault->done = false;
-	fault->length = fault->kind == FAULT_STALL ? random_from(random, 1, 2 * silence_ms)
+	most = plan->hosts[fault->host].write_bytes * 5 / 4 + 200;
+	fault->link_number = plan->resumes ? random_from(random, 0, before) : 0;
+	if (fault->link_number > 0 && random_once_in(random, 2))
+		most = 150;
+	fault->at = random_amount(random, most) - 1;
+	if (plan->resumes && fault->link_number == 0 && !random_once_in(random, 8))
+		fault->at += 150;
+}
+
+static void draw_fault(struct plan *plan, size_t number, struct random *random)
+{
+	struct fault *fault = &plan->faults[number];
+	uint64_t silence_ms = plan->hosts[0].settings.silence_ms;
+
+	*fault = (struct fault){0};
+	fault->kind = (enum fault_kind)random_from(random, FAULT_CUT, FAULT_RESET);
+	/* The channel's end ends the schedule: it comes less often where links come and go. */
+	if (plan->resumes && fault->kind >= FAULT_GONE && !random_once_in(random, 4))
+		fault->kind = FAULT_CUT;
+	draw_place(plan, fault, number, random);
+	fault->length = fault->kind == FAULT_STALL ? random_from(random, 1, 3 * silence_ms)
 						   : random_size(random, PIPE_BYTES) - 1;
+	if (random_once_in(random, 4))
+		fault->deaf_ms = random_size(random, 3 * silence_ms);
 }
 
 void plan_draw(struct plan *plan, struct random *random)
@@ -120,9 +163,11 @@ void plan_draw(struct plan *plan, struct random *random)
 	}
 	draw_totals(plan, random);
 	draw_silence(plan, random);
+	draw_resume(plan, random);
 	plan->refused = random_once_in(random, 50);
-	plan->fault_count =
-		random_once_in(random, 3) ? 0 : (size_t)random_from(random, 1, FAULTS_MOST);
+	plan->fault_count = random_once_in(random, 4)
+		? 0
+		: (size_t)random_from(random, 1, plan->resumes ? FAULTS_MOST : 3);
 	for (size_t i = 0; i < plan->fault_count; i++)
-		draw_fault(plan, &plan->faults[i], random);
+		draw_fault(plan, i, random);
 }

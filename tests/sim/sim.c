@@ -1,18 +1,19 @@
-/* Two sessions and a faulty link.
+/* Two sessions and faulty links, one after another.
  *
- *     sim --seed N     one schedule
- *     sim --count N    the schedules of the seeds 1 to N
+ *     sim --seed N              one schedule
+ *     sim --count N             the schedules of the seeds 1 to N
+ *     sim --count N --seed M    those of the seeds M to M + N - 1: a long run may begin anywhere
  *
  * Every byte is delivered once and in order, or both hosts are told. The same seed is the same
  * schedule on every machine.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/parse.h"
 #include "fail.h"
-#include "host.h"
+#include "oracle.h"
+#include "resume.h"
 
 /* A schedule that takes longer makes no progress. */
 #define PASSES_MOST 200000
@@ -22,7 +23,7 @@
 struct sim {
 	struct plan plan;
 	struct random random;
-	struct sim_link link;
+	struct network network;
 	struct host hosts[2];
 	uint64_t now_ms;
 	bool disturbed; /* any fault came about */
@@ -34,49 +35,68 @@ struct tally {
 	uint64_t reset;
 	uint64_t lost;
 	uint64_t refused;
+	uint64_t resumed;
 	uint64_t bytes;
 };
 
-static void cut(struct sim *sim, const struct fault *fault)
+static void cut(struct sim *sim, const struct fault *fault, struct sim_link *link)
 {
-	struct pipe *counted = &sim->link.pipes[fault->host];
+	struct pipe *counted = &link->pipes[fault->host];
+	struct pipe *other = &link->pipes[1 - fault->host];
 
-	sim->link.cut = true;
+	link->cut = true;
+	sim->network.cut = true;
 	pipe_cut(counted, counted->put - fault->at);
-	pipe_cut(&sim->link.pipes[1 - fault->host], fault->length);
+	pipe_cut(other, fault->length);
+	if (fault->deaf_ms > 0)
+		other->stall_ms = sim->now_ms + fault->deaf_ms;
 }
 
-static void stall(struct sim *sim, const struct fault *fault)
+static void stall(struct sim *sim, const struct fault *fault, struct sim_link *link)
 {
-	sim->link.pipes[fault->host].stall_ms = sim->now_ms + fault->length;
+	link->pipes[fault->host].stall_ms = sim->now_ms + fault->length;
 	if (fault->at % 2)
-		sim->link.pipes[1 - fault->host].stall_ms = sim->now_ms + fault->length;
+		link->pipes[1 - fault->host].stall_ms = sim->now_ms + fault->length;
 }
 
-static void strike(struct sim *sim, struct fault *fault)
+/* @returns whether it came about */
+static bool strike(struct sim *sim, const struct fault *fault, struct sim_link *link)
 {
 	struct host *host = &sim->hosts[fault->host];
 
-	if (fault->done || sim->link.pipes[fault->host].put < fault->at)
-		return;
-	if (fault->kind != FAULT_CUT && fault->kind != FAULT_STALL && host->phase != HOST_CARRYING)
-		return;
-	fault->done = true;
-	sim->disturbed = true;
 	switch (fault->kind) {
 	case FAULT_CUT:
-		cut(sim, fault);
-		return;
+		cut(sim, fault, link);
+		return true;
 	case FAULT_STALL:
-		stall(sim, fault);
-		return;
+		stall(sim, fault, link);
+		return true;
+	case FAULT_REPEAT:
+		return resume_repeat(&sim->hosts[0]);
+	case FAULT_LIE:
+		return resume_lie(&sim->hosts[0], &sim->hosts[1]);
 	case FAULT_GONE:
-		host_program_gone(host);
-		return;
 	case FAULT_RESET:
-		host_reset(host);
-		return;
+		break;
 	}
+	if (!host->session_started || !host_open(host))
+		return false;
+	if (fault->kind == FAULT_GONE)
+		host_program_gone(host);
+	else
+		host_reset(host);
+	return true;
+}
+
+static void strike_when_due(struct sim *sim, struct fault *fault)
+{
+	struct sim_link *link =
+		fault->done ? NULL : network_find(&sim->network, fault->link_number);
+
+	if (!link || link->pipes[fault->host].put < fault->at)
+		return;
+	fault->done = strike(sim, fault, link);
+	sim->disturbed |= fault->done;
 }
 
 static void advance(struct sim *sim, bool moved)
@@ -96,46 +116,15 @@ static void advance(struct sim *sim, bool moved)
 		sim->now_ms += random_from(&sim->random, 0, 2);
 }
 
-static void check_finished(const struct sim *sim, const struct host *host, const struct host *peer)
+static void check_end(const struct sim *sim)
 {
-	if (peer->program.read != host->program.written || !peer->program.eof_read ||
-		host->program.read != peer->program.written || !host->program.eof_read)
-		fail(sim->now_ms, "host %zu finished with bytes undelivered", host->number);
-	if (peer->phase != HOST_FINISHED && peer->phase != HOST_RESET && !sim->link.cut)
-		fail(sim->now_ms, "host %zu finished and its peer did not", host->number);
-}
+	const struct host *hosts = sim->hosts;
 
-/* Did each host learn how its channel ended, and rightly so? */
-static void check_end(const struct sim *sim, const struct host *host, const struct host *peer)
-{
-	bool agreed = host->phase == peer->phase;
-
-	if (!sim->disturbed && !agreed)
-		fail(sim->now_ms, "the hosts ended in phases %d and %d", (int)host->phase,
-			(int)peer->phase);
-	switch (host->phase) {
-	case HOST_FINISHED:
-		check_finished(sim, host, peer);
-		return;
-	case HOST_REFUSED:
-		if (!sim->plan.refused || host->handshake.refusal.reason != REASON_NO_SERVICE)
-			fail(sim->now_ms, "host %zu was refused", host->number);
-		return;
-	case HOST_RESET:
-		if (!host->reset_asked && !peer->reset_asked)
-			fail(sim->now_ms, "host %zu was reset by nobody", host->number);
-		if (host->session.reset.reason != REASON_ENDED)
-			fail(sim->now_ms, "host %zu was reset for no reason", host->number);
-		return;
-	case HOST_LOST:
-		if (!sim->disturbed || !sim->link.cut)
-			fail(sim->now_ms, "host %zu lost a link that was not", host->number);
-		return;
-	case HOST_HANDSHAKING:
-	case HOST_CARRYING:
-		break;
-	}
-	fail(sim->now_ms, "host %zu did not end", host->number);
+	if (!sim->disturbed && hosts[0].phase != hosts[1].phase)
+		fail(sim->now_ms, "the hosts ended in phases %d and %d", (int)hosts[0].phase,
+			(int)hosts[1].phase);
+	for (size_t i = 0; i < 2; i++)
+		oracle_check_end(&hosts[i], &hosts[1 - i]);
 }
 
 static void start(struct sim *sim, uint64_t seed)
@@ -145,13 +134,10 @@ static void start(struct sim *sim, uint64_t seed)
 	sim->disturbed = false;
 	sim->still_passes = 0;
 	plan_draw(&sim->plan, &sim->random);
-	sim->link.delay_ms = sim->plan.delay_ms;
-	sim->link.jitter_most_ms = sim->plan.jitter_most_ms;
-	sim->link.cut = false;
-	for (size_t i = 0; i < 2; i++) {
-		pipe_init(&sim->link.pipes[i], sim->plan.pipe_bytes[i]);
-		host_init(&sim->hosts[i], i, &sim->plan.hosts[i], &sim->random, &sim->link);
-	}
+	network_init(
+		&sim->network, sim->plan.pipe_bytes, sim->plan.delay_ms, sim->plan.jitter_most_ms);
+	for (size_t i = 0; i < 2; i++)
+		host_init(&sim->hosts[i], i, &sim->plan.hosts[i], &sim->random, &sim->network);
 	sim->hosts[1].refuses = sim->plan.refused;
 }
 
@@ -166,11 +152,11 @@ static bool pass(struct sim *sim)
 		host_pass(host, sim->now_ms);
 		moved |= host->moved;
 		for (size_t j = 0; j < sim->plan.fault_count; j++)
-			strike(sim, &sim->plan.faults[j]);
-		host_check(&sim->hosts[0], &sim->hosts[1]);
-		host_check(&sim->hosts[1], &sim->hosts[0]);
+			strike_when_due(sim, &sim->plan.faults[j]);
+		oracle_check(&sim->hosts[0], &sim->hosts[1]);
+		oracle_check(&sim->hosts[1], &sim->hosts[0]);
 		if (random_once_in(&sim->random, 100))
-			host_check_replay(host);
+			oracle_check_replay(host);
 	}
 	return moved;
 }
@@ -179,48 +165,64 @@ static void run(struct sim *sim, uint64_t seed, struct tally *tally)
 {
 	fail_watch(seed);
 	start(sim, seed);
-	for (unsigned passes = 0; !host_ended(&sim->hosts[0]) || !host_ended(&sim->hosts[1]);
+	for (unsigned passes = 0; host_open(&sim->hosts[0]) || host_open(&sim->hosts[1]);
 		passes++) {
 		if (passes == PASSES_MOST)
 			fail(sim->now_ms, "no progress");
 		advance(sim, pass(sim));
 	}
+	check_end(sim);
 	for (size_t i = 0; i < 2; i++) {
 		const struct host *host = &sim->hosts[i];
 
-		check_end(sim, host, &sim->hosts[1 - i]);
 		tally->finished += host->phase == HOST_FINISHED;
 		tally->reset += host->phase == HOST_RESET;
 		tally->lost += host->phase == HOST_LOST;
 		tally->refused += host->phase == HOST_REFUSED;
+		tally->resumed += host->resumed_count;
 		tally->bytes += host->program.read;
 	}
 	host_fini(&sim->hosts[0]);
 	host_fini(&sim->hosts[1]);
 }
 
-int main(int argc, char **argv)
+static int read_options(int count, char **words, uint64_t *first, uint64_t *schedules)
+{
+	struct error err;
+	bool given = false;
+
+	*first = 1;
+	*schedules = 1;
+	for (int i = 1; i + 1 < count; i += 2) {
+		bool counted = strcmp(words[i], "--count") == 0;
+
+		if ((!counted && strcmp(words[i], "--seed") != 0) ||
+			parse_number(
+				words[i + 1], 1, UINT64_MAX, counted ? schedules : first, &err) < 0)
+			return -1;
+		given = true;
+	}
+	return given && count % 2 == 1 ? 0 : -1;
+}
+
+int main(int count, char **words)
 {
 	static struct sim sim;
 	struct tally tally = {0};
-	struct error err;
-	uint64_t number;
-	bool count = argc == 3 && strcmp(argv[1], "--count") == 0;
+	uint64_t first;
+	uint64_t schedules;
 
-	if (argc != 3 || (!count && strcmp(argv[1], "--seed") != 0)) {
-		fprintf(stderr, "usage: sim --seed N | --count N\n");
+	if (read_options(count, words, &first, &schedules) < 0) {
+		fprintf(stderr, "usage: sim [--count N] [--seed N]\n");
 		return 2;
 	}
-	if (parse_number(argv[2], 0, UINT64_MAX, &number, &err) < 0) {
-		fprintf(stderr, "sim: %s\n", err.message);
-		return 2;
-	}
-	for (uint64_t seed = count ? 1 : number; seed <= number; seed++)
-		run(&sim, seed, &tally);
-	printf("sim: %llu schedules passed: hosts finished=%llu reset=%llu lost=%llu refused=%llu, "
-	       "%llu bytes delivered\n",
-		(unsigned long long)(count ? number : 1), (unsigned long long)tally.finished,
+	for (uint64_t i = 0; i < schedules; i++)
+		run(&sim, first + i, &tally);
+	printf("sim: %llu schedules passed: hosts finished=%llu reset=%llu lost=%llu refused=%llu "
+	       "resumed=%llu, %llu bytes delivered\n",
+		(unsigned long long)schedules, (unsigned long long)tally.finished,
 		(unsigned long long)tally.reset, (unsigned long long)tally.lost,
-		(unsigned long long)tally.refused, (unsigned long long)tally.bytes);
+		(unsigned long long)tally.refused, (unsigned long long)tally.resumed,
+		(unsigned long long)tally.bytes);
 	return 0;
 }

@@ -40,10 +40,16 @@ static void *accept_all(void *argument)
 
 		if (fd < 0)
 			continue;
-		before = atomic_exchange(&hosts->accepted_fd, dup(fd));
-		if (before >= 0)
-			close(before);
-		arrival_serve(&hosts->b.daemon, fd);
+		pthread_mutex_lock(&hosts->accepting);
+		if (hosts->deaf) {
+			close(fd);
+		} else {
+			before = atomic_exchange(&hosts->accepted_fd, dup(fd));
+			if (before >= 0)
+				close(before);
+			arrival_serve(&hosts->b.daemon, fd);
+		}
+		pthread_mutex_unlock(&hosts->accepting);
 	}
 	return NULL;
 }
@@ -73,6 +79,15 @@ static void fill_in_peer(struct config_peer *peer, const char *name, const char 
 	strcpy(peer->addresses.list[0].port, port);
 }
 
+void host_add_worker(struct host *host)
+{
+	struct error err;
+	struct worker *worker = worker_new(&err);
+
+	assert_non_null(worker);
+	host->daemon.workers[host->daemon.worker_count++] = worker;
+}
+
 static void host_start(
 	struct hosts *hosts, struct host *host, const char *name, const char *name_of_other)
 {
@@ -96,15 +111,14 @@ static void host_start(
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
-	daemon->workers[0] = worker_new(&err);
-	assert_non_null(daemon->workers[0]);
-	daemon->worker_count = 1;
+	host_add_worker(host);
 }
 
 void hosts_start(struct hosts *hosts)
 {
 	memset(hosts, 0, sizeof(*hosts));
 	atomic_init(&hosts->accepted_fd, -1);
+	assert_int_equal(pthread_mutex_init(&hosts->accepting, NULL), 0);
 	certificates_make_directory(hosts->directory);
 	authority_init(&hosts->authority, hosts->directory, "ca");
 	listen_somewhere(hosts);
@@ -116,9 +130,8 @@ void hosts_start(struct hosts *hosts)
 
 void host_stop_worker(struct host *host)
 {
-	if (host->daemon.worker_count > 0)
-		worker_stop(host->daemon.workers[0]);
-	host->daemon.worker_count = 0;
+	while (host->daemon.worker_count > 0)
+		worker_stop(host->daemon.workers[--host->daemon.worker_count]);
 }
 
 static void host_free(struct host *host)
@@ -151,8 +164,16 @@ void hosts_stop(struct hosts *hosts)
 	host_free(&hosts->a);
 	host_free(&hosts->b);
 	hosts_forget_connection(hosts);
+	pthread_mutex_destroy(&hosts->accepting);
 	authority_fini(&hosts->authority);
 	certificates_remove_directory(hosts->directory);
+}
+
+void hosts_set_deaf(struct hosts *hosts, bool deaf)
+{
+	pthread_mutex_lock(&hosts->accepting);
+	hosts->deaf = deaf;
+	pthread_mutex_unlock(&hosts->accepting);
 }
 
 void hosts_cut(struct hosts *hosts)

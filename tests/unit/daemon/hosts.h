@@ -26,6 +26,8 @@ struct hosts {
 	int listener;
 	int stop[2];
 	pthread_t thread;
+	pthread_mutex_t accepting; /* held while a connection is given to the second host */
+	bool deaf;                 /* under accepting: connections are closed at once */
 	/* Written by the accepting thread when it has accepted one; -1: none */
 	_Atomic int accepted_fd; /* a duplicate of the newest connection */
 };
@@ -33,7 +35,13 @@ struct hosts {
 void hosts_start(struct hosts *hosts);
 void hosts_stop(struct hosts *hosts);
 
-/** Stop @host's worker now; hosts_stop() leaves it alone then */
+/** Another worker for @host, before it has any channel */
+void host_add_worker(struct host *host);
+
+/** The second host answers no connection from now on, or does again */
+void hosts_set_deaf(struct hosts *hosts, bool deaf);
+
+/** Stop @host's workers now; hosts_stop() leaves them alone then */
 void host_stop_worker(struct host *host);
 
 /** Close the duplicate of the newest connection, so that the daemon's own close is the last */

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,52 +213,6 @@ static void a_signal_does_not_shorten_the_wait(void **state)
 	assert_in_range((uintmax_t)(now_ms() - began_ms), 40, 1000);
 }
 
-static void *interrupt_soon(void *lines)
-{
-	usleep(20000);
-	lines_interrupt(lines);
-	return NULL;
-}
-
-static void an_interrupt_ends_a_wait_for_ever(void **state)
-{
-	struct fixture *fixture = *state;
-	pthread_t thread;
-
-	pthread_create(&thread, NULL, interrupt_soon, fixture->lines);
-	assert_int_equal(get(fixture, -1), -1);
-	pthread_join(thread, NULL);
-	assert_int_equal(fixture->err.code, ERROR_LINK);
-	assert_non_null(strstr(fixture->err.message, "interrupted"));
-}
-
-static void an_interrupt_ends_a_put_that_nobody_takes(void **state)
-{
-	struct fixture *fixture = *state;
-	char *text = calloc(1, 4 << 20);
-	pthread_t thread;
-
-	memset(text, 'x', (4 << 20) - 1);
-	pthread_create(&thread, NULL, interrupt_soon, fixture->lines);
-	assert_int_equal(lines_put(fixture->lines, json_string(text), -1, &fixture->err), -1);
-	pthread_join(thread, NULL);
-	free(text);
-	assert_int_equal(fixture->err.code, ERROR_LINK);
-	assert_non_null(strstr(fixture->err.message, "interrupted"));
-}
-
-static void nothing_works_after_an_interrupt(void **state)
-{
-	struct fixture *fixture = *state;
-
-	other_sends(fixture, "1\n");
-	lines_interrupt(fixture->lines);
-	assert_int_equal(get(fixture, 0), -1);
-	assert_int_equal(fixture->err.code, ERROR_LINK);
-	assert_int_equal(lines_put(fixture->lines, json_true(), -1, &fixture->err), -1);
-	assert_int_equal(fixture->err.code, ERROR_LINK);
-}
-
 static void a_put_to_a_closed_socket_is_an_error_and_no_signal(void **state)
 {
 	struct fixture *fixture = *state;
@@ -331,9 +284,6 @@ int main(void)
 		TEST(deep_nesting_is_refused),
 		TEST(the_time_passes_when_nothing_comes),
 		TEST(a_signal_does_not_shorten_the_wait),
-		TEST(an_interrupt_ends_a_wait_for_ever),
-		TEST(an_interrupt_ends_a_put_that_nobody_takes),
-		TEST(nothing_works_after_an_interrupt),
 		TEST(a_put_to_a_closed_socket_is_an_error_and_no_signal),
 		TEST(a_value_that_could_not_be_made_is_out_of_memory),
 		TEST(a_value_goes_out_as_one_line),
