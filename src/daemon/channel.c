@@ -135,6 +135,7 @@ static void end(struct channel *channel, const struct error *failure)
 	log_end(channel);
 	atomic_store(&channel->ended, true);
 	list_remove(&channel->place);
+	atomic_fetch_sub(&channel->worker->channel_count, 1);
 	uv_close((uv_handle_t *)&channel->local, on_handle_closed);
 	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
 	fd_close(&channel->flow.local_fd);
@@ -458,6 +459,7 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	session_init(&channel->flow.session, &session_settings, &worker->pool, settings->peer_limit,
 		loop_now_ms(worker->loop));
 	list_append(&worker->channels, &channel->place);
+	atomic_fetch_add(&worker->channel_count, 1);
 	link_carry(link, on_link, channel);
 	log_event(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
 		name->peer, name->service, name->direction);

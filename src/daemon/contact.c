@@ -147,8 +147,7 @@ static int wait_for_answer(struct contact *contact, uint64_t deadline_ms, json_t
 	return 0;
 }
 
-static int say(
-	struct contact *contact, const char *command, json_t *arguments, struct error *err)
+static int say(struct contact *contact, const char *command, json_t *arguments, struct error *err)
 {
 	json_t *line = control_command(command, arguments, json_integer(++contact->last_id));
 

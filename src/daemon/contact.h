@@ -32,11 +32,11 @@ int contact_ask(struct contact *contact, const char *command, json_t *arguments,
 	struct error *err);
 
 /**
- * ... for as long as the channel may wait for a lost link, and then that long: what must not be left
- * unsaid. Ends early only with the channel or with the daemon.
+ * ... for as long as the channel may wait for a lost link, and then that long: what must not be
+ * left unsaid. Ends early only with the channel or with the daemon.
  */
-int contact_insist(struct contact *contact, const char *command, json_t *arguments,
-	json_t **result, struct error *err);
+int contact_insist(struct contact *contact, const char *command, json_t *arguments, json_t **result,
+	struct error *err);
 
 /** Say it without waiting for the answer. @arguments  stolen */
 void contact_tell(struct contact *contact, const char *command, json_t *arguments);

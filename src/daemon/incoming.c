@@ -18,11 +18,13 @@
 /* A source that has asked to prepare holds a machine here, and starts within seconds. */
 #define PREPARED_MS 300000
 
-static const char advice_ask_source[] =
-	"ask the source before you do anything here: 'culvert status' there says where the guest is";
+static const char advice_ask_source[] = "ask the source before you do anything here: 'culvert "
+					"status' there says where the guest is";
 static const char advice_arrived[] =
-	"all of the guest is in this QEMU, paused, for its source did not say that it runs there no "
-	"more: look at 'query-migrate' of the QEMU there. If that says 'completed', or that QEMU is "
+	"all of the guest is in this QEMU, paused, for its source did not say that it runs there "
+	"no more: look at 'query-migrate' of the QEMU there. If that says 'completed', or that "
+	"QEMU "
+	"is "
 	"gone, 'cont' here; if the guest runs there, end this QEMU. Never 'cont' both";
 
 struct incoming {
@@ -207,14 +209,16 @@ static void arrive(struct incoming *incoming, bool running)
 		error_set(&err, ERROR_CANCELLED, "%s has kept the guest", incoming->peer->name);
 		end_migration(incoming, PHASE_CANCELLED, GUEST_SOURCE, &err,
 			"end the QEMU here: it has a copy of the guest, which must not run");
-	} else if (running || incoming->begun || incoming->finished) {
+	} else if (incoming->finished || (!incoming->lines && (running || incoming->begun))) {
 		complete(incoming, running);
 	} else if (!incoming->lines) {
 		error_set(&err, ERROR_GUEST, "lost contact with %s, and the guest was not started",
 			incoming->peer->name);
 		end_migration(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err, advice_arrived);
 	} else {
-		migration_set_phase(incoming->migration, PHASE_FINISHING, GUEST_UNKNOWN);
+		/* The source asks for our word, also while this daemon stops. */
+		migration_set_phase(incoming->migration, PHASE_FINISHING,
+			running || incoming->begun ? GUEST_DESTINATION : GUEST_UNKNOWN);
 	}
 }
 

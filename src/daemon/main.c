@@ -21,6 +21,7 @@
 #define LISTENERS_MOST 32
 #define STOP_TURN_MS   100
 /* After the last word, threads notice within a turn or two. */
+#define LAST_WORDS_MS 3000
 #define LAST_TURNS_MS 12000
 
 struct listener {
@@ -256,6 +257,9 @@ static void stop(struct server *server)
 		log_event(LOG_WARNING, "stopped", "clean=no");
 		_exit(EXIT_SUCCESS);
 	}
+	/* What the conversations said last still passes: a peer may wait for it. */
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		(void)worker_drain(daemon->workers[i], LAST_WORDS_MS / daemon->worker_count);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_stop(daemon->workers[i]);
 	if (server->loop) {

@@ -30,7 +30,7 @@ struct migration {
 	unsigned requests;
 	uint64_t begun_ms;
 	uint64_t ended_ms;
-	uint64_t end; /* counts up from 1 in the order of their ends */
+	uint64_t end;    /* counts up from 1 in the order of their ends */
 	uint64_t change; /* counts up */
 };
 

@@ -19,14 +19,15 @@ static const char advice_paused[] =
 static const char advice_lost[] = "the QEMU left on the source holds an older state of the guest: "
 				  "end it, and start the guest "
 				  "again from its disk";
-static const char advice_unknown[] = "look at the destination before you do anything here: "
-				     "'query-status' and 'query-migrate' in its QMP. If it runs "
-				     "there, end the QEMU here; if it is paused there and the "
-				     "migration 'completed', 'cont' it there; if that QEMU is gone, "
-				     "start the guest again from its disk. Never 'cont' both";
+static const char advice_unknown[] =
+	"look at the destination before you do anything here: "
+	"'query-status' and 'query-migrate' in its QMP. If it runs "
+	"there, end the QEMU here; if it is paused there and the "
+	"migration 'completed', 'cont' it there; if that QEMU is gone, "
+	"start the guest again from its disk. Never 'cont' both";
 static const char advice_twice[] =
-	"the source goes on with all of the guest's memory, but the destination had begun to run it, "
-	"too: end the QEMU on the destination at once, and look at the guest's disk";
+	"the source goes on with all of the guest's memory, but the destination had begun to run "
+	"it, too: end the QEMU on the destination at once, and look at the guest's disk";
 static const char advice_cont[] =
 	"the guest is stopped in its QEMU on the source: 'cont' in its QMP starts it";
 
@@ -78,8 +79,8 @@ static void hear_last_word(struct outgoing *outgoing, uint64_t timeout_ms)
 	}
 }
 
-/* The source cannot run the guest any more, and says so; only then does a destination run a guest that
- * came in pre-copy. As long as that takes: nobody else can say it. */
+/* The source cannot run the guest any more, and says so; only then does a destination run a guest
+ * that came in pre-copy. As long as that takes: nobody else can say it. */
 static int hand_over(struct outgoing *outgoing, bool *running, struct error *err)
 {
 	json_t *result = NULL;
@@ -138,7 +139,8 @@ static void place_on_source(struct outgoing *outgoing, struct migration_outcome 
 	bool running = false;
 
 	outcome->guest = GUEST_SOURCE;
-	/* QEMU fails in the moment of the switch when its stream breaks, and takes the guest back. */
+	/* QEMU fails in the moment of the switch when its stream breaks, and takes the guest back.
+	 */
 	if (strncmp(outgoing->news.status, "postcopy-", 9) == 0)
 		outcome->advice = advice_twice;
 	else if (qemu_guest_running(outgoing->qemu, &running, &err) == 0 && !running)
@@ -151,8 +153,7 @@ static void end_failed(struct outgoing *outgoing, struct migration_outcome *outc
 	struct channel_progress progress;
 
 	/* QEMU shuts its socket before it says 'cancelling', and may come to 'failed' over that. */
-	set(outcome,
-		outgoing->cancel_why.code == ERROR_CANCELLED ? PHASE_CANCELLED : PHASE_FAILED,
+	set(outcome, outgoing->cancel_why.code == ERROR_CANCELLED ? PHASE_CANCELLED : PHASE_FAILED,
 		GUEST_SOURCE, NULL);
 	if (outgoing->cancel_why.code == ERROR_NONE)
 		hear_last_word(outgoing, REASON_MS);

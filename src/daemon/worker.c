@@ -5,6 +5,8 @@
 #include "daemon/channel.h"
 #include "daemon/link.h"
 
+#define DRAIN_TURN_MS 20
+
 struct worker *worker_new(struct error *err)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
@@ -37,6 +39,17 @@ static void close_all(void *argument)
 		channel_stop_listed(worker->channels.next);
 	while (!list_empty(&worker->links))
 		link_stop_listed(worker->links.next);
+}
+
+bool worker_drain(struct worker *worker, unsigned timeout_ms)
+{
+	for (unsigned waited_ms = 0; atomic_load(&worker->channel_count) > 0;
+		waited_ms += DRAIN_TURN_MS) {
+		if (waited_ms >= timeout_ms)
+			return false;
+		uv_sleep(DRAIN_TURN_MS);
+	}
+	return true;
 }
 
 void worker_stop(struct worker *worker)

@@ -1,11 +1,13 @@
 /* A loop of the data path with what its channels share. There is one per core; a channel lives on
  * one of them.
  *
- * Threads: everything here belongs to the loop's thread, but for worker_stop().
+ * Threads: everything here belongs to the loop's thread, but for worker_drain() and worker_stop().
  */
 #ifndef CULVERT_DAEMON_WORKER_H
 #define CULVERT_DAEMON_WORKER_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/list.h"
@@ -19,12 +21,17 @@ struct worker {
 	struct chunk_pool pool;
 	struct list links;    /* struct link, those not yet carrying a channel */
 	struct list channels; /* struct channel */
-	size_t link_count;    /* on the first list */
+	atomic_uint channel_count;
+	size_t link_count; /* on the first list */
 	unsigned char
 		scratch[WORKER_SCRATCH_BYTES]; /* what was just received; nothing is kept here */
 };
 
 struct worker *worker_new(struct error *err);
+
+/** Wait until its channels have ended by themselves. @returns whether they have, within @timeout_ms
+ */
+bool worker_drain(struct worker *worker, unsigned timeout_ms);
 
 /** End every channel (RESET "this host is stopping"), then the thread. From any other thread */
 void worker_stop(struct worker *worker);

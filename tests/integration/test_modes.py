@@ -98,7 +98,7 @@ def test_hybrid_switches_at_the_first_pass_boundary_after_the_time_asked_for(
 
     assert (code, last["phase"]) == (0, "completed")
     assert follower.wait_for("postcopy")["elapsed_ms"] >= 4000
-    assert passes_before_the_switch(daemons[0]) > 2
+    assert passes_before_the_switch(daemons[0]) >= 2
     moving.assert_arrived()
 
 

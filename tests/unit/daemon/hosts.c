@@ -180,7 +180,10 @@ void hosts_cut(struct hosts *hosts)
 {
 	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
+	/* The accepting thread must not close it meanwhile. */
+	pthread_mutex_lock(&hosts->accepting);
 	assert_int_equal(connect(atomic_load(&hosts->accepted_fd), &nowhere, sizeof(nowhere)), 0);
+	pthread_mutex_unlock(&hosts->accepting);
 }
 
 int hosts_connect(struct hosts *hosts)

@@ -156,6 +156,44 @@ static void a_resume_is_asked_for_and_granted_with_both_positions(void **state)
 	assert_int_equal(resumer.peer_limit, 90);
 }
 
+static void a_resume_of_another_version_is_refused(void **state)
+{
+	struct resume_message resume = {.version = PROTOCOL_VERSION + 1, .epoch = 1};
+	struct handshake resumer;
+	struct handshake acceptor;
+	struct error err;
+
+	(void)state;
+	handshake_init_resumer(&resumer, &resume);
+	handshake_init_acceptor(&acceptor);
+	assert_int_equal(pass_on(&resumer, &acceptor, 1000, &err), 0);
+	assert_int_equal(pass_on(&acceptor, &resumer, 1000, &err), 0);
+	assert_int_equal(resumer.state, HANDSHAKE_REFUSED);
+	assert_int_equal(resumer.refusal.reason, REASON_VERSION);
+}
+
+static void a_resumer_is_answered_with_nothing_but_resumed_or_refuse(void **state)
+{
+	static const struct resume_message resume = {.version = PROTOCOL_VERSION, .epoch = 1};
+	static const struct {
+		enum frame_type type;
+		uint32_t length;
+	} frames[] = {{FRAME_OPEN, 60}, {FRAME_ACCEPT, 8}, {FRAME_RESUME, 66}, {FRAME_DATA, 9},
+		{FRAME_ACK, 8}, {FRAME_EOF, 0}, {FRAME_RESET, 2}, {FRAME_PING, 0}, {FRAME_PONG, 0}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		struct handshake resumer;
+		struct error err;
+
+		handshake_init_resumer(&resumer, &resume);
+		assert_int_equal(
+			receive_frame(&resumer, frames[i].type, frames[i].length, &err), -1);
+		assert_int_equal(err.code, ERROR_PEER);
+		assert_int_equal(resumer.state, HANDSHAKE_WAITING);
+	}
+}
+
 static void an_acceptor_is_asked_with_nothing_but_open(void **state)
 {
 	static const struct {
@@ -245,6 +283,8 @@ int main(void)
 		cmocka_unit_test(a_refusal_that_is_too_long_is_cut),
 		cmocka_unit_test(another_version_is_refused),
 		cmocka_unit_test(a_resume_is_asked_for_and_granted_with_both_positions),
+		cmocka_unit_test(a_resume_of_another_version_is_refused),
+		cmocka_unit_test(a_resumer_is_answered_with_nothing_but_resumed_or_refuse),
 		cmocka_unit_test(an_acceptor_is_asked_with_nothing_but_open),
 		cmocka_unit_test(an_opener_is_answered_with_nothing_but_accept_or_refuse),
 		cmocka_unit_test(no_more_is_wanted_than_the_longest_message),

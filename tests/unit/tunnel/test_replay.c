@@ -233,6 +233,108 @@ static void a_place_that_was_not_used_is_never_offered_for_sending(void **state)
 		replay_acknowledge(&fixture->replay, FRAME_DATA_LONGEST_BYTES, &fixture->err), 0);
 }
 
+static void after_a_rewind_what_is_not_acknowledged_is_sent_again(void **state)
+{
+	struct fixture *fixture = *state;
+	const unsigned char *frames;
+	size_t length;
+
+	take(&fixture->replay, "hello");
+	send_all(&fixture->replay);
+	take(&fixture->replay, "world!");
+	replay_rewind(&fixture->replay);
+	frames = replay_unsent(&fixture->replay, &length);
+	assert_non_null(frames);
+	expect_frame(&frames, &length, FRAME_DATA, 0, "hello");
+	expect_frame(&frames, &length, FRAME_DATA, 5, "world!");
+	assert_int_equal(length, 0);
+}
+
+static void a_rewind_leaves_no_chunk_out(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t taken = fill(&fixture->replay);
+	uint64_t position = 0;
+	const unsigned char *frames;
+	size_t length;
+
+	send_all(&fixture->replay);
+	replay_rewind(&fixture->replay);
+	while ((frames = replay_unsent(&fixture->replay, &length)) != NULL) {
+		struct frame_header header;
+
+		assert_int_equal(frame_header_decode(frames, &header, &fixture->err), 0);
+		assert_int_equal(header.offset, position);
+		position += header.length;
+		replay_sent(&fixture->replay);
+	}
+	assert_int_equal(position, taken);
+}
+
+static void a_rewind_of_nothing_sends_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	size_t length;
+
+	replay_rewind(&fixture->replay);
+	assert_null(replay_unsent(&fixture->replay, &length));
+	take(&fixture->replay, "hello");
+	send_all(&fixture->replay);
+	assert_int_equal(replay_acknowledge(&fixture->replay, 5, &fixture->err), 0);
+	/* A place that was not used is no frame. */
+	assert_non_null(replay_space(&fixture->replay, &length));
+	replay_rewind(&fixture->replay);
+	assert_null(replay_unsent(&fixture->replay, &length));
+}
+
+static void what_was_sent_before_a_rewind_may_be_acknowledged(void **state)
+{
+	struct fixture *fixture = *state;
+	size_t length;
+
+	take(&fixture->replay, "hello");
+	send_all(&fixture->replay);
+	take(&fixture->replay, "world!");
+	replay_rewind(&fixture->replay);
+	assert_int_equal(replay_acknowledge(&fixture->replay, 5, &fixture->err), 0);
+	assert_int_equal(replay_acknowledge(&fixture->replay, 6, &fixture->err), -1);
+	assert_int_equal(fixture->err.code, ERROR_PEER);
+	/* The rest of the chunk is still to be sent. */
+	assert_non_null(replay_unsent(&fixture->replay, &length));
+}
+
+static void a_chunk_acknowledged_while_it_is_sent_again_is_left_out(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_header header;
+	const unsigned char *frames;
+	size_t length;
+
+	fill(&fixture->replay);
+	send_all(&fixture->replay);
+	replay_rewind(&fixture->replay);
+	assert_int_equal(
+		replay_acknowledge(&fixture->replay, FRAME_DATA_LONGEST_BYTES, &fixture->err), 0);
+	frames = replay_unsent(&fixture->replay, &length);
+	assert_non_null(frames);
+	assert_int_equal(frame_header_decode(frames, &header, &fixture->err), 0);
+	assert_int_equal(header.offset, FRAME_DATA_LONGEST_BYTES);
+}
+
+static void an_end_is_sent_again(void **state)
+{
+	struct fixture *fixture = *state;
+	const unsigned char *frames;
+	size_t length;
+
+	assert_int_equal(replay_take_eof(&fixture->replay), 0);
+	send_all(&fixture->replay);
+	replay_rewind(&fixture->replay);
+	frames = replay_unsent(&fixture->replay, &length);
+	assert_non_null(frames);
+	expect_frame(&frames, &length, FRAME_EOF, 0, "");
+}
+
 static void it_has_finished_when_the_end_is_acknowledged(void **state)
 {
 	struct fixture *fixture = *state;
@@ -264,6 +366,12 @@ int main(void)
 		TEST(an_acknowledgement_of_what_was_not_sent_is_refused),
 		TEST(an_acknowledgement_that_runs_backwards_is_refused),
 		TEST(a_place_that_was_not_used_is_never_offered_for_sending),
+		TEST(after_a_rewind_what_is_not_acknowledged_is_sent_again),
+		TEST(a_rewind_leaves_no_chunk_out),
+		TEST(a_rewind_of_nothing_sends_nothing),
+		TEST(what_was_sent_before_a_rewind_may_be_acknowledged),
+		TEST(a_chunk_acknowledged_while_it_is_sent_again_is_left_out),
+		TEST(an_end_is_sent_again),
 		TEST(it_has_finished_when_the_end_is_acknowledged),
 #undef TEST
 	};

@@ -473,6 +473,200 @@ static void it_has_not_finished_while_its_last_ack_waits_for_the_link(void **sta
 	assert_int_equal(fixture->session.state, SESSION_FINISHED);
 }
 
+/* Hand over half of a DATA frame. */
+static void receive_half(struct fixture *fixture, uint64_t offset)
+{
+	unsigned char bytes[FRAME_HEADER_BYTES + 2] = {0};
+	struct frame_header header = {.type = FRAME_DATA, .length = 4, .offset = offset};
+
+	frame_header_encode(&header, bytes);
+	memcpy(bytes + FRAME_HEADER_BYTES, "pa", 2);
+	assert_int_equal(session_receive(&fixture->session, bytes, sizeof(bytes), fixture->now_ms,
+				 &fixture->err),
+		0);
+}
+
+static void a_frame_that_came_by_half_is_forgotten_with_its_link(void **state)
+{
+	struct fixture *fixture = *state;
+	struct iovec span;
+
+	receive_half(fixture, 0);
+	session_detach(&fixture->session);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	receive_text(fixture, 0, "page");
+	assert_int_equal(session_spans(&fixture->session, &span, 1), 1);
+	assert_int_equal(span.iov_len, 4);
+	assert_memory_equal(span.iov_base, "page", 4);
+}
+
+static void a_frame_that_was_being_sent_is_forgotten_with_its_link(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	assert_int_equal(receive(fixture, FRAME_PING, 7, "", 0), 0);
+	assert_int_equal(peek(fixture, &view), FRAME_PONG);
+	session_detach(&fixture->session);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	assert_int_equal(peek(fixture, &view), 0);
+}
+
+static void a_new_link_goes_on_after_what_the_peer_has(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	take(fixture, "hello");
+	assert_int_equal(send(fixture, &view), FRAME_DATA);
+	take(fixture, "world!");
+	assert_int_equal(send(fixture, &view), FRAME_DATA);
+	session_detach(&fixture->session);
+	session_attach(&fixture->session, 5, WINDOW + 5, fixture->now_ms);
+	assert_int_equal(fixture->session.to_peer.acknowledged, 5);
+	assert_int_equal(fixture->session.peer_limit, WINDOW + 5);
+	assert_int_equal(send(fixture, &view), FRAME_DATA);
+	assert_int_equal(view.header.offset, 0);
+	assert_int_equal(receive_ack(fixture, 11, WINDOW + 11), 0);
+}
+
+static void an_ack_on_a_new_link_may_reach_what_the_old_one_carried(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	take(fixture, "hello");
+	assert_int_equal(send(fixture, &view), FRAME_DATA);
+	session_detach(&fixture->session);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	assert_int_equal(receive_ack(fixture, 5, WINDOW), 0);
+	assert_int_equal(peek(fixture, &view), 0);
+}
+
+static void a_limit_that_the_new_link_tells_late_is_not_taken_back(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(receive_ack(fixture, 0, WINDOW + 100), 0);
+	session_detach(&fixture->session);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	assert_int_equal(fixture->session.peer_limit, WINDOW + 100);
+}
+
+static void only_a_position_between_acknowledged_and_sent_can_be_resumed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	take(fixture, "hello");
+	assert_int_equal(send(fixture, &view), FRAME_DATA);
+	assert_int_equal(receive_ack(fixture, 2, WINDOW), 0);
+	take(fixture, "world!");
+	session_detach(&fixture->session);
+	assert_false(session_can_attach(&fixture->session, 1));
+	assert_true(session_can_attach(&fixture->session, 2));
+	assert_true(session_can_attach(&fixture->session, 5));
+	assert_false(session_can_attach(&fixture->session, 6));
+	assert_false(session_can_attach(&fixture->session, UINT64_MAX));
+}
+
+static void a_position_tells_what_was_delivered_and_not_what_came(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t delivered;
+	uint64_t limit;
+
+	receive_text(fixture, 0, "hello");
+	session_detach(&fixture->session);
+	session_delivered(&fixture->session, 3, fixture->now_ms);
+	session_position(&fixture->session, &delivered, &limit);
+	assert_int_equal(delivered, 3);
+	assert_int_equal(limit, WINDOW + 3);
+}
+
+static void what_is_delivered_after_the_position_was_told_is_acknowledged(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+	uint64_t delivered;
+	uint64_t limit;
+
+	receive_text(fixture, 0, "hello");
+	session_detach(&fixture->session);
+	session_position(&fixture->session, &delivered, &limit);
+	session_delivered(&fixture->session, 5, fixture->now_ms);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	assert_int_equal(session_next_ms(&fixture->session), fixture->now_ms + 20);
+	advance(fixture, 20);
+	assert_int_equal(send(fixture, &view), FRAME_ACK);
+	assert_int_equal(view.header.offset, 5);
+}
+
+static void what_the_peer_sends_again_is_delivered_once(void **state)
+{
+	struct fixture *fixture = *state;
+
+	receive_text(fixture, 0, "hello");
+	session_delivered(&fixture->session, 5, fixture->now_ms);
+	session_detach(&fixture->session);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	receive_text(fixture, 0, "hello");
+	receive_text(fixture, 5, "world!");
+	assert_int_equal(delivery_held_bytes(&fixture->session.to_local), 6);
+}
+
+static void a_new_link_is_given_the_whole_silence(void **state)
+{
+	struct fixture *fixture = *state;
+
+	advance(fixture, SILENCE_MS - 1);
+	session_detach(&fixture->session);
+	fixture->now_ms += 60000;
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	advance(fixture, SILENCE_MS - 1);
+	assert_int_equal(session_tick(&fixture->session, fixture->now_ms + 1, &fixture->err), -1);
+}
+
+static void a_reset_that_was_not_sent_goes_over_the_new_link(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	session_reset(&fixture->session, REASON_ENDED, "enough");
+	assert_int_equal(peek(fixture, &view), FRAME_RESET);
+	session_detach(&fixture->session);
+	assert_int_equal(fixture->session.state, SESSION_RESETTING);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	assert_int_equal(send(fixture, &view), FRAME_RESET);
+	assert_int_equal(fixture->session.state, SESSION_RESET);
+}
+
+static void it_finishes_by_the_positions_alone(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t delivered;
+	uint64_t limit;
+
+	end_but_for_our_ack(fixture);
+	session_detach(&fixture->session);
+	session_position(&fixture->session, &delivered, &limit);
+	assert_int_equal(delivered, 1);
+	assert_true(session_ended_well(&fixture->session));
+	session_attach(&fixture->session, 1, WINDOW, fixture->now_ms);
+	assert_int_equal(fixture->session.state, SESSION_FINISHED);
+}
+
+static void it_has_not_ended_well_while_the_peers_end_is_missing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	assert_int_equal(session_take_eof(&fixture->session), 0);
+	assert_int_equal(send(fixture, &view), FRAME_EOF);
+	session_detach(&fixture->session);
+	assert_false(session_ended_well(&fixture->session));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -507,6 +701,19 @@ int main(void)
 		TEST(one_direction_goes_on_after_the_other_ended),
 		TEST(it_has_finished_when_both_ends_are_acknowledged),
 		TEST(it_has_not_finished_while_its_last_ack_waits_for_the_link),
+		TEST(a_frame_that_came_by_half_is_forgotten_with_its_link),
+		TEST(a_frame_that_was_being_sent_is_forgotten_with_its_link),
+		TEST(a_new_link_goes_on_after_what_the_peer_has),
+		TEST(an_ack_on_a_new_link_may_reach_what_the_old_one_carried),
+		TEST(a_limit_that_the_new_link_tells_late_is_not_taken_back),
+		TEST(only_a_position_between_acknowledged_and_sent_can_be_resumed),
+		TEST(a_position_tells_what_was_delivered_and_not_what_came),
+		TEST(what_is_delivered_after_the_position_was_told_is_acknowledged),
+		TEST(what_the_peer_sends_again_is_delivered_once),
+		TEST(a_new_link_is_given_the_whole_silence),
+		TEST(a_reset_that_was_not_sent_goes_over_the_new_link),
+		TEST(it_finishes_by_the_positions_alone),
+		TEST(it_has_not_ended_well_while_the_peers_end_is_missing),
 #undef TEST
 	};
 
