@@ -17,7 +17,7 @@ compile: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 
 $(BUILD)/build.ninja:
-	@meson setup $(BUILD) --prefix=$(PREFIX) --buildtype=release -Ddebug=true >/dev/null
+	@meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
 
 demo:
 	@scripts/install-packages demo
