@@ -106,18 +106,25 @@ static void end_completed(struct outgoing *outgoing, struct migration_outcome *o
 {
 	struct error ignored;
 	struct error err;
+	bool handed_over;
 	bool running;
 
 	migration_set_phase(outgoing->migration, PHASE_FINISHING,
 		outgoing->postcopy ? GUEST_DESTINATION : GUEST_UNKNOWN);
-	if (hand_over(outgoing, &running, &err) == 0) {
+	handed_over = hand_over(outgoing, &running, &err) == 0;
+	if (!handed_over) {
+		(void)contact_listen(outgoing->contact, 0, &outgoing->news, &ignored);
+		/* A guest that runs there already waits for no word, nor does a daemon that stops. */
+		running = outgoing->news.running;
+		handed_over = says(outgoing, "completed") && running;
+	}
+	if (handed_over) {
 		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
 			running ? NULL
 				: "the guest is stopped on the destination, as it was here: "
 				  "'cont' in the QMP there starts it");
 		return;
 	}
-	(void)contact_listen(outgoing->contact, 0, &outgoing->news, &ignored);
 	if (destination_ended(outgoing)) {
 		set(outcome, PHASE_LOST, GUEST_NOWHERE, advice_lost);
 		error_set(&outcome->failure, ERROR_GUEST,

@@ -334,7 +334,10 @@ static void a_flood_of_bad_resumes_leaves_the_channel_unharmed(void **state)
 	exchange_assert_done(&exchange);
 	assert_int_equal(line_links_lost(&line), 0);
 	line_take_away(&line);
-	assert_unharmed(&client, there);
+	/* This client answers no PING, so that its link may be gone by now; the channel is not, and
+	 * the epochs of the flood do not count. */
+	assert_int_equal(resume_over(&clients[0], hosts.a.daemon.tls, &good), HANDSHAKE_ACCEPTED);
+	client_close(&clients[0]);
 	client_close(&client);
 	close(there);
 }
