@@ -114,7 +114,8 @@ static void end_completed(struct outgoing *outgoing, struct migration_outcome *o
 	handed_over = hand_over(outgoing, &running, &err) == 0;
 	if (!handed_over) {
 		(void)contact_listen(outgoing->contact, 0, &outgoing->news, &ignored);
-		/* A guest that runs there already waits for no word, nor does a daemon that stops. */
+		/* A guest that runs there already waits for no word, nor does a daemon that stops.
+		 */
 		running = outgoing->news.running;
 		handed_over = says(outgoing, "completed") && running;
 	}

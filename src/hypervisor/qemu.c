@@ -278,21 +278,38 @@ int qemu_guest_running(struct qemu *qemu, bool *running, struct error *err)
 	return 0;
 }
 
-int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err)
+static int query_status(struct qemu *qemu, char *status, size_t size_bytes, struct error *err)
 {
-	static const char *const of_migration[] = {"running", "finish-migrate", "postmigrate"};
-	const char *status;
+	const char *value;
 	json_t *answer;
 
 	if (qmp_execute(qemu->qmp, "query-status", NULL, -1, &answer, err) < 0)
 		return -1;
-	status = json_string_value(json_object_get(answer, "status"));
-	*halted = status != NULL;
-	for (size_t i = 0; status && i < sizeof(of_migration) / sizeof(of_migration[0]); i++) {
-		if (strcmp(of_migration[i], status) == 0)
-			*halted = false;
-	}
+	value = json_string_value(json_object_get(answer, "status"));
+	snprintf(status, size_bytes, "%s", value ? value : "");
 	json_decref(answer);
+	return 0;
+}
+
+int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err)
+{
+	char status[32];
+
+	if (query_status(qemu, status, sizeof(status), err) < 0)
+		return -1;
+	/* The migration's own stop says nothing of what was before it. */
+	if (strcmp(status, "finish-migrate") != 0 && strcmp(status, "postmigrate") != 0)
+		*halted = strcmp(status, "running") != 0;
+	return 0;
+}
+
+int qemu_has_guest(struct qemu *qemu, bool *has, struct error *err)
+{
+	char status[32];
+
+	if (query_status(qemu, status, sizeof(status), err) < 0)
+		return -1;
+	*has = strcmp(status, "inmigrate") != 0 && strcmp(status, "postmigrate") != 0;
 	return 0;
 }
 
