@@ -1,6 +1,7 @@
 #include "daemon/incoming.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,12 @@
 #include "hypervisor/qemu.h"
 #include "io/lines.h"
 #include "io/socket.h"
+
+/* Of all conversations (conversation.c): the others are for this host's own operator, who must be
+ * heard whatever peers do. */
+#define PEERS_MOST 768
+
+static atomic_uint peers_count;
 
 /* A source that has asked to prepare holds a machine here, and starts within seconds. */
 #define PREPARED_MS 300000
@@ -501,6 +508,7 @@ static void talk(void *argument)
 	if (incoming->qemu)
 		qemu_free(incoming->qemu);
 	free(incoming);
+	atomic_fetch_sub(&peers_count, 1);
 }
 
 int incoming_start(struct daemon *daemon, const struct config_peer *peer, int fd, struct error *err)
@@ -517,10 +525,14 @@ int incoming_start(struct daemon *daemon, const struct config_peer *peer, int fd
 	}
 	incoming->daemon = daemon;
 	incoming->peer = peer;
-	if (conversation_start(talk, incoming, err) < 0) {
-		lines_free(incoming->lines);
-		free(incoming);
-		return -1;
+	if (atomic_fetch_add(&peers_count, 1) < PEERS_MOST) {
+		if (conversation_start(talk, incoming, err) == 0)
+			return 0;
+	} else {
+		error_set(err, ERROR_LOCAL, "too many control channels at once");
 	}
-	return 0;
+	atomic_fetch_sub(&peers_count, 1);
+	lines_free(incoming->lines);
+	free(incoming);
+	return -1;
 }

@@ -278,38 +278,18 @@ int qemu_guest_running(struct qemu *qemu, bool *running, struct error *err)
 	return 0;
 }
 
-static int query_status(struct qemu *qemu, char *status, size_t size_bytes, struct error *err)
+int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err)
 {
-	const char *value;
+	const char *status;
 	json_t *answer;
 
 	if (qmp_execute(qemu->qmp, "query-status", NULL, -1, &answer, err) < 0)
 		return -1;
-	value = json_string_value(json_object_get(answer, "status"));
-	snprintf(status, size_bytes, "%s", value ? value : "");
-	json_decref(answer);
-	return 0;
-}
-
-int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err)
-{
-	char status[32];
-
-	if (query_status(qemu, status, sizeof(status), err) < 0)
-		return -1;
+	status = json_string_value(json_object_get(answer, "status"));
 	/* The migration's own stop says nothing of what was before it. */
-	if (strcmp(status, "finish-migrate") != 0 && strcmp(status, "postmigrate") != 0)
+	if (status && strcmp(status, "finish-migrate") != 0 && strcmp(status, "postmigrate") != 0)
 		*halted = strcmp(status, "running") != 0;
-	return 0;
-}
-
-int qemu_has_guest(struct qemu *qemu, bool *has, struct error *err)
-{
-	char status[32];
-
-	if (query_status(qemu, status, sizeof(status), err) < 0)
-		return -1;
-	*has = strcmp(status, "inmigrate") != 0 && strcmp(status, "postmigrate") != 0;
+	json_decref(answer);
 	return 0;
 }
 

@@ -105,7 +105,9 @@ bool qemu_gone(const struct qemu *qemu);
 /** `query-status`: whether the guest runs in this QEMU now */
 int qemu_guest_running(struct qemu *qemu, bool *running, struct error *err);
 
-/** ... and whether something but the migration has stopped it: its operator, an error of its disk
+/**
+ * Whether something but the migration has stopped it: its operator, an error of its disk. @halted
+ * is left as it is once the migration itself has stopped it.
  */
 int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err);
 
