@@ -369,6 +369,11 @@ static void wait_or_end(struct channel *channel, const struct error *err)
 {
 	struct error ignored;
 
+	/* A peer that has reset the channel leaves its link. */
+	if (err->code == ERROR_LINK && channel->flow.session.state == SESSION_RESET) {
+		settle_end(channel);
+		return;
+	}
 	if (err->code == ERROR_LINK) {
 		lose_link(channel, err);
 		wait_for_link(channel);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -322,6 +323,8 @@ static void free_link(struct link *link)
 {
 	tls_stream_free(link->stream);
 	fd_close(&link->fd);
+	/* Whoever knows a channel's secret may resume it. */
+	OPENSSL_cleanse(&link->handshake, sizeof(link->handshake));
 	free(link);
 }
 
