@@ -76,10 +76,7 @@ bool session_can_attach(const struct session *session, uint64_t delivered)
 
 bool session_ended_well(const struct session *session)
 {
-	const struct replay *to_peer = &session->to_peer;
-
-	return session->to_local.eof_delivered && to_peer->eof_taken &&
-		to_peer->sent == to_peer->taken;
+	return replay_finished(&session->to_peer) && session->to_local.eof_delivered;
 }
 
 void session_attach(

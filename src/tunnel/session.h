@@ -71,7 +71,7 @@ void session_position(struct session *session, uint64_t *delivered, uint64_t *li
 /** Whether a peer that has delivered everything before @delivered can be served again */
 bool session_can_attach(const struct session *session, uint64_t delivered);
 
-/** Both ends of the stream have passed, and at most the word that they arrived is missing */
+/** Every byte and both ends are known to have arrived; at most our own word of it is missing */
 bool session_ended_well(const struct session *session);
 
 /** A new link: go on after what the peer has. @delivered, @peer_limit  what it told */

@@ -101,9 +101,6 @@ void oracle_check(const struct host *host, const struct host *peer)
 
 static void check_finished(const struct host *host, const struct host *peer)
 {
-	/* An opener that is refused takes all that it sent for delivered; its peer knows better. */
-	if (host->dismissed && peer->phase != HOST_FINISHED)
-		return;
 	if (peer->program.read != host->program.written || !peer->program.eof_read ||
 		host->program.read != peer->program.written || !host->program.eof_read)
 		fail(host->now_ms, "host %zu finished with bytes undelivered", host->number);

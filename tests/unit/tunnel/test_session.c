@@ -651,9 +651,27 @@ static void it_finishes_by_the_positions_alone(void **state)
 	session_detach(&fixture->session);
 	session_position(&fixture->session, &delivered, &limit);
 	assert_int_equal(delivered, 1);
-	assert_true(session_ended_well(&fixture->session));
 	session_attach(&fixture->session, 1, WINDOW, fixture->now_ms);
 	assert_int_equal(fixture->session.state, SESSION_FINISHED);
+}
+
+static void it_has_ended_well_when_only_our_word_is_missing(void **state)
+{
+	struct fixture *fixture = *state;
+
+	end_but_for_our_ack(fixture);
+	assert_int_equal(receive_ack(fixture, 1, WINDOW), 0);
+	session_detach(&fixture->session);
+	assert_true(session_ended_well(&fixture->session));
+}
+
+static void it_has_not_ended_well_while_the_peers_word_is_missing(void **state)
+{
+	struct fixture *fixture = *state;
+
+	end_but_for_our_ack(fixture);
+	session_detach(&fixture->session);
+	assert_false(session_ended_well(&fixture->session));
 }
 
 static void it_has_not_ended_well_while_the_peers_end_is_missing(void **state)
@@ -713,6 +731,8 @@ int main(void)
 		TEST(a_new_link_is_given_the_whole_silence),
 		TEST(a_reset_that_was_not_sent_goes_over_the_new_link),
 		TEST(it_finishes_by_the_positions_alone),
+		TEST(it_has_ended_well_when_only_our_word_is_missing),
+		TEST(it_has_not_ended_well_while_the_peers_word_is_missing),
 		TEST(it_has_not_ended_well_while_the_peers_end_is_missing),
 #undef TEST
 	};
