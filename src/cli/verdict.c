@@ -20,6 +20,10 @@ static void print_headline(FILE *file, const struct snapshot *snapshot, const ch
 
 	if (snapshot->phase == PHASE_COMPLETED && snapshot->guest == GUEST_DESTINATION)
 		fprintf(file, "%s now runs on %s", vm, host);
+	else if (host && snapshot->guest == GUEST_SOURCE && snapshot->ram_total_bytes == 0)
+		/* Whether it runs was not looked at, or it is not even there. */
+		fprintf(file, "%s: nothing was moved: %s was left as it was on %s",
+			snapshot->phase_name, vm, host);
 	else if (snapshot->phase == PHASE_CANCELLED && host)
 		fprintf(file, "cancelled: %s runs on %s", vm, host);
 	else if (host)

@@ -78,6 +78,7 @@ static void failure_says_that_the_guest_runs_on_and_how_to_begin_again(void **st
 		.phase = PHASE_FAILED,
 		.phase_name = "failed",
 		.guest = GUEST_SOURCE,
+		.ram_total_bytes = 512ull << 20,
 		.elapsed_ms = 900};
 	char *text = verdict(&snapshot, false);
 
@@ -87,6 +88,22 @@ static void failure_says_that_the_guest_runs_on_and_how_to_begin_again(void **st
 		"  total          900 ms\n"
 		"  what to do     mend the cause, then begin again: culvert migrate "
 		"web1 hostb\n");
+	free(text);
+}
+
+static void failure_before_memory_moved_claims_nothing_of_the_guest(void **state)
+{
+	struct snapshot snapshot = {.vm = "web1",
+		.host = "hostb",
+		.phase = PHASE_FAILED,
+		.phase_name = "failed",
+		.guest = GUEST_SOURCE};
+	char *text = verdict(&snapshot, false);
+
+	(void)state;
+	assert_non_null(
+		strstr(text, "failed: nothing was moved: web1 was left as it was on hosta\n"));
+	assert_null(strstr(text, "runs on"));
 	free(text);
 }
 
@@ -124,6 +141,7 @@ int main(void)
 		cmocka_unit_test(success_says_where_the_guest_runs_and_what_it_cost),
 		cmocka_unit_test(another_name_at_the_destination_is_told),
 		cmocka_unit_test(failure_says_that_the_guest_runs_on_and_how_to_begin_again),
+		cmocka_unit_test(failure_before_memory_moved_claims_nothing_of_the_guest),
 		cmocka_unit_test(advice_is_given_where_there_is_any),
 		cmocka_unit_test(there_is_no_control_code_without_colour),
 	};
