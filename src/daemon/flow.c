@@ -43,20 +43,6 @@ static int receive(struct flow *flow, unsigned char *scratch, uint64_t now_ms, s
 	return filled > 0;
 }
 
-/* The local program reads no more: what comes for it has nowhere to go, and is never said to have
- * been delivered. What it wrote before it went still passes: RESET follows its last byte. */
-static void refuse_deliveries(struct flow *flow, uint64_t now_ms)
-{
-	struct session *session = &flow->session;
-	struct iovec span;
-	bool wanted = session_spans(session, &span, 1) == 0;
-
-	if (wanted && session_eof_due(session))
-		session_delivered_eof(session, now_ms);
-	if (!wanted && flow->local_over && session_all_sent(session))
-		session_reset(session, REASON_LOCAL_GONE, "the local program is gone");
-}
-
 /* (D) to_local -> local socket. @returns 0, or -1 with @err set */
 int flow_deliver(struct flow *flow, uint64_t now_ms, struct error *err)
 {
@@ -78,7 +64,7 @@ int flow_deliver(struct flow *flow, uint64_t now_ms, struct error *err)
 			return error_errno(err, "cannot write to the local socket");
 	}
 	if (flow->local_deaf) {
-		refuse_deliveries(flow, now_ms);
+		session_refuse(session, flow->local_over, now_ms);
 	} else if (session_eof_due(session)) {
 		(void)shutdown(flow->local_fd, SHUT_WR);
 		session_delivered_eof(session, now_ms);

@@ -207,11 +207,6 @@ void session_sent(struct session *session)
 	notice_finish(session);
 }
 
-bool session_all_sent(const struct session *session)
-{
-	return session->to_peer.unsent == NULL;
-}
-
 bool session_wants_local(const struct session *session)
 {
 	return session->state == SESSION_OPEN && session->to_peer.taken < session->peer_limit &&
@@ -278,6 +273,33 @@ void session_reset(struct session *session, enum reason reason, const char *text
 	session->state = SESSION_RESETTING;
 	session->reset.reason = reason;
 	snprintf(session->reset.text, sizeof(session->reset.text), "%s", text);
+}
+
+/* @returns whether the peer, which is heard, has taken nothing for too long */
+static bool refused_in_vain(struct session *session, uint64_t now_ms)
+{
+	uint64_t acknowledged = session->to_peer.acknowledged;
+
+	if (!session->refusing || session->refusing_at != acknowledged) {
+		session->refusing = true;
+		session->refusing_at = acknowledged;
+		session->refusing_ms = now_ms;
+	}
+	return session->heard_ms >= session->refusing_ms + session->settings.silence_ms;
+}
+
+void session_refuse(struct session *session, bool over, uint64_t now_ms)
+{
+	bool all_sent = session->to_peer.unsent == NULL;
+
+	if (session->state != SESSION_OPEN)
+		return;
+	if (session->to_local.chunks.first) {
+		if ((over && all_sent) || refused_in_vain(session, now_ms))
+			session_reset(session, REASON_LOCAL_GONE, "the local program is gone");
+	} else if (session_eof_due(session)) {
+		session_delivered_eof(session, now_ms);
+	}
 }
 
 static uint64_t heartbeat_ms(const struct session *session)

@@ -49,6 +49,9 @@ struct session {
 	bool ping_due;
 	bool pong_due;
 	uint64_t pong_value;
+	bool refusing;        /* see session_refuse(): bytes wait for a program that is gone */
+	uint64_t refusing_ms; /* since when the peer has taken nothing meanwhile */
+	uint64_t refusing_at; /* ... beyond this position */
 	struct reason_message reset;
 	unsigned char control[MESSAGE_LONGEST_BYTES]; /* a frame being sent */
 	size_t control_length;
@@ -87,9 +90,6 @@ int session_receive(struct session *session, const void *data, size_t length, ui
 const void *session_unsent(struct session *session, size_t *length);
 void session_sent(struct session *session);
 
-/** Whether everything taken from the local program was sent, on this link or one before */
-bool session_all_sent(const struct session *session);
-
 /** Where bytes of the local program go, or NULL while none may be taken. See replay_space() */
 void *session_space(struct session *session, size_t *length);
 void session_take(struct session *session, size_t length);
@@ -104,6 +104,16 @@ bool session_wants_local(const struct session *session);
 int session_spans(const struct session *session, struct iovec *spans, int count);
 void session_delivered(struct session *session, size_t length, uint64_t now_ms);
 bool session_eof_due(const struct session *session);
+
+/**
+ * The local program takes no more bytes; call it after every pass from then on. Bytes that wait for
+ * it are never said to be delivered: they end the channel on both hosts. That waits for the
+ * program's own last byte, unless the peer takes nothing for as long as a silent peer is waited
+ * for: its program may wait for ours.
+ *
+ * @over  it writes no more either, and all it wrote was taken
+ */
+void session_refuse(struct session *session, bool over, uint64_t now_ms);
 void session_delivered_eof(struct session *session, uint64_t now_ms);
 
 /** End the channel on both hosts; what is buffered is dropped. No effect once it has ended */

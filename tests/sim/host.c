@@ -217,20 +217,18 @@ static void receive(struct host *host)
 static void refuse_deliveries(struct host *host)
 {
 	struct session *session = &host->session;
-	struct iovec span;
-	bool wanted = session_spans(session, &span, 1) == 0;
+	bool eof_due = session_eof_due(session);
+	bool open = session->state == SESSION_OPEN;
 
-	if (wanted && session_eof_due(session)) {
-		session_delivered_eof(session, host->now_ms);
+	session_refuse(session, host->program.eof_written, host->now_ms);
+	if (eof_due && !session_eof_due(session)) {
 		host->program.eof_read = true;
 		host->moved = true;
 	}
-	if (wanted || !host->program.eof_written || !session_all_sent(session) ||
-		session->state != SESSION_OPEN)
-		return;
-	session_reset(session, REASON_LOCAL_GONE, "the local program is gone");
-	host->reset_asked = true;
-	host->moved = true;
+	if (open && session->state == SESSION_RESETTING) {
+		host->reset_asked = true;
+		host->moved = true;
+	}
 }
 
 static size_t read_spans(struct host *host, const struct iovec *spans, int count)

@@ -655,6 +655,69 @@ static void it_finishes_by_the_positions_alone(void **state)
 	assert_int_equal(fixture->session.state, SESSION_FINISHED);
 }
 
+/* A program that is gone, and bytes that wait for it */
+
+static void bytes_for_a_program_that_is_over_reset_the_channel_after_its_last(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	take(fixture, "last");
+	assert_int_equal(receive(fixture, FRAME_DATA, 0, "x", 1), 0);
+	session_refuse(&fixture->session, true, fixture->now_ms);
+	assert_int_equal(fixture->session.state, SESSION_OPEN);
+	assert_int_equal(send(fixture, &view), FRAME_DATA);
+	session_refuse(&fixture->session, true, fixture->now_ms);
+	assert_int_equal(fixture->session.state, SESSION_RESETTING);
+	assert_int_equal(fixture->session.to_local.delivered, 0);
+}
+
+/* The clock goes on; the peer is heard and takes nothing. */
+static void refuse_for(struct fixture *fixture, uint64_t time_ms)
+{
+	fixture->now_ms += time_ms;
+	assert_int_equal(receive(fixture, FRAME_PONG, 0, "", 0), 0);
+	session_refuse(&fixture->session, false, fixture->now_ms);
+}
+
+static void two_programs_that_are_gone_do_not_wait_for_each_other(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(receive(fixture, FRAME_DATA, 0, "x", 1), 0);
+	refuse_for(fixture, 0);
+	refuse_for(fixture, SILENCE_MS - 1);
+	assert_int_equal(fixture->session.state, SESSION_OPEN);
+	refuse_for(fixture, 1);
+	assert_int_equal(fixture->session.state, SESSION_RESETTING);
+}
+
+static void a_peer_that_takes_slowly_still_gets_what_a_gone_program_wrote(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	take(fixture, "last");
+	assert_int_equal(send(fixture, &view), FRAME_DATA);
+	assert_int_equal(receive(fixture, FRAME_DATA, 0, "x", 1), 0);
+	for (uint64_t taken = 0; taken <= 4; taken++) {
+		assert_int_equal(receive_ack(fixture, taken, WINDOW), 0);
+		refuse_for(fixture, SILENCE_MS - 1);
+	}
+	assert_int_equal(fixture->session.state, SESSION_OPEN);
+}
+
+static void a_lost_link_is_no_peer_that_takes_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(receive(fixture, FRAME_DATA, 0, "x", 1), 0);
+	refuse_for(fixture, 0);
+	session_detach(&fixture->session);
+	session_refuse(&fixture->session, false, fixture->now_ms + 100 * SILENCE_MS);
+	assert_int_equal(fixture->session.state, SESSION_OPEN);
+}
+
 static void it_has_ended_well_when_only_our_word_is_missing(void **state)
 {
 	struct fixture *fixture = *state;
@@ -731,6 +794,10 @@ int main(void)
 		TEST(a_new_link_is_given_the_whole_silence),
 		TEST(a_reset_that_was_not_sent_goes_over_the_new_link),
 		TEST(it_finishes_by_the_positions_alone),
+		TEST(bytes_for_a_program_that_is_over_reset_the_channel_after_its_last),
+		TEST(two_programs_that_are_gone_do_not_wait_for_each_other),
+		TEST(a_peer_that_takes_slowly_still_gets_what_a_gone_program_wrote),
+		TEST(a_lost_link_is_no_peer_that_takes_nothing),
 		TEST(it_has_ended_well_when_only_our_word_is_missing),
 		TEST(it_has_not_ended_well_while_the_peers_word_is_missing),
 		TEST(it_has_not_ended_well_while_the_peers_end_is_missing),
