@@ -35,6 +35,10 @@ void report_compose(const struct snapshot *snapshot, char line[REPORT_LINE_BYTES
 	line[0] = '\0';
 	append(line, "%s  %s %s %s: %s", format_clock(snapshot->elapsed_ms).text, snapshot->vm,
 		snapshot->incoming ? "from" : "to", snapshot->host, phase);
+	if (*snapshot->waiting) {
+		append(line, ": %s", snapshot->waiting);
+		return;
+	}
 	if (snapshot->ram_total_bytes == 0)
 		return;
 	append(line, ": %u%%, %s left", snapshot_percent(snapshot),

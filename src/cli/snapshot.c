@@ -67,6 +67,7 @@ int snapshot_read(const json_t *object, struct snapshot *snapshot, struct error 
 	read_text(object, "mode", snapshot->mode, sizeof(snapshot->mode));
 	read_text(object, "phase", snapshot->phase_name, sizeof(snapshot->phase_name));
 	read_text(object, "advice", snapshot->advice, sizeof(snapshot->advice));
+	read_text(object, "waiting", snapshot->waiting, sizeof(snapshot->waiting));
 	snapshot->phase = phase_find(snapshot->phase_name);
 	read_text(object, "guest", word, sizeof(word));
 	snapshot->guest = phase_find_guest(word);
@@ -106,6 +107,10 @@ void snapshot_phase_text(const struct snapshot *snapshot, char *text, size_t siz
 		snprintf(text, size, "waiting for %s, %llu s of %llu s left", snapshot->host,
 			(unsigned long long)left_ms / 1000,
 			(unsigned long long)snapshot->resume_deadline_ms / 1000);
+		return;
+	}
+	if (*snapshot->waiting) {
+		snprintf(text, size, "%s, waiting for %s", snapshot->phase_name, snapshot->host);
 		return;
 	}
 	switch (snapshot->phase) {

@@ -121,6 +121,19 @@ static int next(struct contact *contact, int timeout_ms, json_t **message,
 	return 1;
 }
 
+bool contact_is_linkless(struct contact *contact)
+{
+	struct channel_progress progress;
+
+	channel_progress(contact->channel, &progress);
+	return progress.lost_ms > 0;
+}
+
+bool contact_is_futile(struct contact *contact)
+{
+	return atomic_load(&contact->daemon->stopping) && contact_is_linkless(contact);
+}
+
 /* An answer to an earlier question is one that was given up. */
 static bool is_answer(const struct contact *contact, const struct control_answer *answer)
 {
@@ -141,7 +154,7 @@ static int wait_for_answer(struct contact *contact, uint64_t deadline_ms, json_t
 			return got;
 		if (got > 0)
 			json_decref(*message);
-		if (left_ms == 0)
+		if (left_ms == 0 || contact_is_futile(contact))
 			break;
 	}
 	return 0;
@@ -188,6 +201,18 @@ int contact_insist(struct contact *contact, const char *command, json_t *argumen
 	struct error *err)
 {
 	return ask(contact, contact->patience_ms, command, arguments, result, err);
+}
+
+int contact_rejoin(struct contact *contact, const char *id, const char *vm, struct error *err)
+{
+	json_t *result = NULL;
+
+	if (contact_ask(contact, "rejoin", json_pack("{ss ss}", "id", id, "vm", vm), &result, err) <
+		0)
+		return -1;
+	take_news(contact, result);
+	json_decref(result);
+	return 0;
 }
 
 void contact_tell(struct contact *contact, const char *command, json_t *arguments)

@@ -38,12 +38,23 @@ int contact_ask(struct contact *contact, const char *command, json_t *arguments,
 int contact_insist(struct contact *contact, const char *command, json_t *arguments, json_t **result,
 	struct error *err);
 
+/** Take up migration @id of @vm over a new control channel; contact_listen() then tells how it is
+ * there: "gone" and "unknown" also where nobody there leads it any more */
+int contact_rejoin(struct contact *contact, const char *id, const char *vm, struct error *err);
+
+/** Whether its channel has no connection just now */
+bool contact_is_linkless(struct contact *contact);
+
+/** Whether this daemon stops while the peer cannot be reached: nothing more is worth waiting for */
+bool contact_is_futile(struct contact *contact);
+
 /** Say it without waiting for the answer. @arguments  stolen */
 void contact_tell(struct contact *contact, const char *command, json_t *arguments);
 
 /** What the destination's hypervisor said last */
 struct contact_news {
-	char status[32]; /* empty: nothing yet; "gone": its process ended */
+	char status[32]; /* empty: nothing yet; "gone": its process ended;
+			  * "unknown": nobody leads it there */
 	char reason[256];
 	bool running;  /* with "completed": whether the guest runs */
 	bool stopping; /* the daemon there stops: cancel, unless it is too late for that */

@@ -8,6 +8,7 @@
 
 #include "daemon/channel_table.h"
 #include "daemon/config.h"
+#include "daemon/incoming_table.h"
 #include "daemon/migration.h"
 #include "daemon/offer.h"
 #include "daemon/worker.h"
@@ -24,6 +25,7 @@ struct daemon {
 	struct migrations *migrations;
 	struct offers *offers;
 	struct channel_table *channels;
+	struct incoming_table *incoming;
 	atomic_bool stopping; /* begin nothing new; what can be ended safely, ends */
 	atomic_bool ending;   /* no more waiting */
 };

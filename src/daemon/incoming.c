@@ -7,14 +7,12 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/descriptor.h"
 #include "base/log.h"
 #include "control/arguments.h"
 #include "control/control.h"
 #include "daemon/conversation.h"
-#include "hypervisor/qemu.h"
-#include "io/lines.h"
-#include "io/socket.h"
+#include "daemon/incoming_end.h"
+#include "daemon/incoming_stream.h"
 
 /* Of all conversations (conversation.c): the others are for this host's own operator, who must be
  * heard whatever peers do. */
@@ -25,60 +23,15 @@ static atomic_uint peers_count;
 /* A source that has asked to prepare holds a machine here, and starts within seconds. */
 #define PREPARED_MS 300000
 
-static const char advice_ask_source[] = "ask the source before you do anything here: 'culvert "
-					"status' there says where the guest is";
-static const char advice_arrived[] =
-	"all of the guest is in this QEMU, paused, for its source did not say that it runs there "
-	"no more: look at 'query-migrate' of the QEMU there. If that says 'completed', or that "
-	"QEMU "
-	"is "
-	"gone, 'cont' here; if the guest runs there, end this QEMU. Never 'cont' both";
-
-struct incoming {
-	struct daemon *daemon;
-	const struct config_peer *peer;
-	struct lines *lines; /* NULL once the source is gone */
-	struct qemu *qemu;
-	struct migration *migration; /* NULL before `prepare` and after the end */
-	char token[OFFER_TOKEN_CHARACTERS + 1];
-	bool attached;
-	bool started;
-	uint64_t prepared_ms;
-	bool postcopy; /* the source has announced the switch, or it has happened */
-	bool begun;    /* post-copy has begun: the guest has left its source */
-	bool arrived;  /* QEMU has all of the guest */
-	bool let_run;  /* QEMU was told that the guest may run */
-	bool stay;     /* the guest was stopped on its source, and is not to run here either */
-	bool finished; /* the source cannot run the guest any more, and has said so */
-	bool kept;     /* the source has kept the guest, and has said so */
-	bool paused;   /* post-copy was interrupted, or QEMU does not answer */
-	bool leaving;  /* the source knows that this daemon stops */
-	char told[32]; /* the status that the source knows */
-};
-
-static void end_migration(struct incoming *incoming, enum migration_phase phase,
-	enum guest_place guest, const struct error *failure, const char *advice)
-{
-	struct migration_outcome outcome = {
-		.phase = phase, .guest = guest, .failure = *failure, .advice = advice};
-	const struct migration_plan *plan = migration_plan(incoming->migration);
-	bool failed = failure->code != ERROR_NONE;
-
-	log_event(failed ? LOG_WARNING : LOG_NOTICE, "migration.ended",
-		"migration=%s vm=%s direction=incoming host=%s elapsed_ms=%llu%s%s%s", plan->id,
-		plan->destination_vm, plan->host,
-		(unsigned long long)migration_elapsed_ms(incoming->migration),
-		failed ? " reason=\"" : "", failed ? failure->message : "", failed ? "\"" : "");
-	migration_end(incoming->migration, &outcome);
-	incoming->migration = NULL;
-}
+/* A QEMU that could not be reached is tried again so often. */
+#define REACH_MS 1000
 
 static int begin(struct incoming *incoming, const char *id, const char *vm, const char *source_vm,
 	const char *mode, struct error *err)
 {
 	struct migration_plan plan = {.incoming = true};
 
-	if (strlen(id) != 8 || strspn(id, "0123456789abcdef") != 8)
+	if (!migration_is_id(id))
 		return error_set(err, ERROR_USAGE, "'id' is not 8 hex digits");
 	if (!parse_is_name(vm) || !parse_is_name(source_vm))
 		return error_set(err, ERROR_USAGE, "'vm' is not a name");
@@ -88,8 +41,28 @@ static int begin(struct incoming *incoming, const char *id, const char *vm, cons
 	snprintf(plan.vm, sizeof(plan.vm), "%s", source_vm);
 	snprintf(plan.destination_vm, sizeof(plan.destination_vm), "%s", vm);
 	snprintf(plan.host, sizeof(plan.host), "%s", incoming->peer->name);
+	incoming_table_supersede(incoming->daemon->incoming, vm, plan.host);
 	incoming->migration = migrations_begin(incoming->daemon->migrations, &plan, err);
-	return incoming->migration ? 0 : -1;
+	if (!incoming->migration)
+		return -1;
+	incoming->plan = plan;
+	incoming_table_add(incoming->daemon->incoming, incoming);
+	return 0;
+}
+
+/* So that a daemon that is started after this one was killed knows of it */
+static int write_journal(struct incoming *incoming, struct error *err)
+{
+	struct journal_entry entry = {
+		.plan = incoming->plan,
+		.started = atomic_load(&incoming->started),
+		.halted = incoming->stay,
+		.found = qemu_found(incoming->qemu),
+	};
+	int result = journal_write(incoming->daemon->config->runtime_directory, &entry, err);
+
+	json_decref(entry.found);
+	return result;
 }
 
 static json_t *prepare(struct incoming *incoming, json_t *arguments, struct error *err)
@@ -115,9 +88,12 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 	incoming->prepared_ms = clock_now_ms();
 	incoming->qemu = qemu_open(incoming->daemon->config->qmp_directory, vm, err);
 	if (!incoming->qemu ||
-		qemu_prepare(incoming->qemu, ROLE_DESTINATION,
-			migration_plan(incoming->migration)->mode, version, err) < 0) {
-		end_migration(incoming, PHASE_FAILED, GUEST_SOURCE, err, NULL);
+		qemu_prepare(incoming->qemu, ROLE_DESTINATION, incoming->plan.mode, version, err) <
+			0 ||
+		write_journal(incoming, err) < 0) {
+		if (incoming->qemu)
+			(void)qemu_release(incoming->qemu);
+		incoming_end(incoming, PHASE_FAILED, GUEST_SOURCE, err, NULL);
 		qemu_free(incoming->qemu);
 		incoming->qemu = NULL;
 		return NULL;
@@ -127,22 +103,14 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 
 static json_t *attach(struct incoming *incoming, struct error *err)
 {
-	CLEANUP_FD int theirs = -1;
-	int pair[2];
+	bool again = incoming->begun;
 
-	if (!incoming->migration || incoming->attached) {
-		error_set(err, ERROR_USAGE, "'attach' comes once, after 'prepare'");
+	if (!incoming->migration || !incoming->qemu || (incoming->attached && !again)) {
+		error_set(err, ERROR_USAGE,
+			"'attach' comes once, after 'prepare', and when post-copy was interrupted");
 		return NULL;
 	}
-	if (socket_pair(pair, err) < 0)
-		return NULL;
-	theirs = pair[1];
-	socket_tune_hypervisor(theirs);
-	if (offers_put(incoming->daemon->offers, incoming->peer->name, pair[0], incoming->token,
-		    err) < 0)
-		return NULL;
-	incoming->attached = true;
-	if (qemu_attach(incoming->qemu, theirs, err) < 0)
+	if (again ? incoming_stream_lay_again(incoming, err) : incoming_stream_lay(incoming, err))
 		return NULL;
 	return json_pack("{ss}", "token", incoming->token);
 }
@@ -155,13 +123,14 @@ static json_t *start(struct incoming *incoming, struct error *err)
 	}
 	if (qemu_hold_guest(incoming->qemu, err) < 0)
 		return NULL;
-	if (qemu_start(incoming->qemu, err) < 0) {
+	atomic_store(&incoming->started, true);
+	if (write_journal(incoming, err) < 0 || qemu_start(incoming->qemu, err) < 0) {
 		struct error ignored;
 
+		atomic_store(&incoming->started, false);
 		(void)qemu_run_guest(incoming->qemu, &ignored); /* as it was */
 		return NULL;
 	}
-	incoming->started = true;
 	migration_set_phase(incoming->migration, PHASE_PRECOPY, GUEST_SOURCE);
 	return json_object();
 }
@@ -182,8 +151,10 @@ static json_t *announce_postcopy(
 		error_set(err, ERROR_LINK, "culvertd is stopping there");
 		return NULL;
 	}
-	incoming->postcopy = true;
 	incoming->stay = !run;
+	if (write_journal(incoming, err) < 0)
+		return NULL;
+	incoming->postcopy = true;
 	return json_object();
 }
 
@@ -197,36 +168,14 @@ static int let_run(struct incoming *incoming, struct error *err)
 	return 0;
 }
 
-/* Nothing is left to wait for: QEMU has all of the guest, and the source has none. */
-static void complete(struct incoming *incoming, bool running)
+/* What has come of the guest so far must not stay to be run by mistake. */
+static void keep_at_source(struct incoming *incoming)
 {
-	struct error none = {0};
+	struct error ignored;
 
-	end_migration(incoming, PHASE_COMPLETED, GUEST_DESTINATION, &none,
-		running ? NULL : "the guest is paused here: 'cont' in its QMP starts it");
-}
-
-/* Until the source has said where the guest is, it runs there as far as anybody knows. */
-static void arrive(struct incoming *incoming, bool running)
-{
-	struct error err;
-
-	incoming->arrived = true;
-	if (incoming->kept) {
-		error_set(&err, ERROR_CANCELLED, "%s has kept the guest", incoming->peer->name);
-		end_migration(incoming, PHASE_CANCELLED, GUEST_SOURCE, &err,
-			"end the QEMU here: it has a copy of the guest, which must not run");
-	} else if (incoming->finished || (!incoming->lines && (running || incoming->begun))) {
-		complete(incoming, running);
-	} else if (!incoming->lines) {
-		error_set(&err, ERROR_GUEST, "lost contact with %s, and the guest was not started",
-			incoming->peer->name);
-		end_migration(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err, advice_arrived);
-	} else {
-		/* The source asks for our word, also while this daemon stops. */
-		migration_set_phase(incoming->migration, PHASE_FINISHING,
-			running || incoming->begun ? GUEST_DESTINATION : GUEST_UNKNOWN);
-	}
+	incoming->kept = true;
+	if (incoming->migration && !incoming->arrived)
+		(void)qemu_abandon(incoming->qemu, &ignored); /* or it sees its stream end */
 }
 
 static json_t *finish(struct incoming *incoming, const json_t *arguments, struct error *err)
@@ -241,12 +190,12 @@ static json_t *finish(struct incoming *incoming, const json_t *arguments, struct
 
 	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
 		return NULL;
-	if (!incoming->started || incoming->finished || incoming->kept) {
-		error_set(err, ERROR_USAGE, "'finish' comes once, after 'start'");
+	if (!incoming->started || !incoming->qemu || incoming->kept) {
+		error_set(err, ERROR_USAGE, "'finish' comes after 'start'");
 		return NULL;
 	}
-	if (strcmp(guest, "source") == 0) {
-		incoming->kept = true;
+	if (strcmp(guest, "source") == 0 && !incoming->finished && !incoming->begun) {
+		keep_at_source(incoming);
 	} else if (strcmp(guest, "destination") == 0) {
 		incoming->stay |= !run;
 		if (incoming->migration && let_run(incoming, err) < 0)
@@ -259,8 +208,95 @@ static json_t *finish(struct incoming *incoming, const json_t *arguments, struct
 		return NULL;
 	}
 	if (incoming->migration && incoming->arrived)
-		arrive(incoming, running);
+		incoming_end_arrived(incoming, running);
 	return json_pack("{sb}", "running", running);
+}
+
+static json_t *describe(const char *status, bool running)
+{
+	return json_pack("{ss sb}", "status", status, "running", running);
+}
+
+/* What is known here of a migration that no conversation leads any more */
+static json_t *describe_ended(const struct incoming *incoming, const char *id, const char *vm)
+{
+	struct daemon *daemon = incoming->daemon;
+	enum migration_phase phase;
+	enum guest_place guest;
+
+	if (migrations_find_ended(daemon->migrations, id, incoming->peer->name, &phase, &guest)) {
+		if (phase == PHASE_COMPLETED)
+			return describe("completed", true);
+		if (guest == GUEST_NOWHERE)
+			return describe("gone", false);
+		if (guest == GUEST_SOURCE)
+			return describe("failed", false);
+	}
+	return describe(qemu_exists(daemon->config->qmp_directory, vm) ? "unknown" : "gone", false);
+}
+
+/* A source that has lost its control channel, or was started again, takes up its migration. It is
+ * answered by the conversation that leads it. @returns 0, or -1: this conversation has no source
+ * any more */
+static int rejoin(struct incoming *incoming, const struct control_command *command)
+{
+	const char *id = NULL, *vm = NULL;
+	const struct argument table[] = {
+		{.key = "id", .required = true, .text = &id},
+		{.key = "vm", .required = true, .text = &vm},
+	};
+	struct handover handover = {.lines = incoming->lines};
+	struct error err;
+	json_t *answer;
+
+	if (incoming->plan.id[0])
+		error_set(&err, ERROR_USAGE, "'rejoin' comes first");
+	else if (arguments_read(command->arguments, table, ARGUMENTS_COUNT(table), &err) == 0 &&
+		!(migration_is_id(id) && parse_is_name(vm)))
+		error_set(&err, ERROR_USAGE, "'id' is not 8 hex digits, or 'vm' not a name");
+	else if (id && vm) {
+		handover.command_id = json_incref(command->id);
+		if (incoming_table_give(
+			    incoming->daemon->incoming, id, incoming->peer->name, &handover) == 0) {
+			incoming->lines = NULL;
+			return -1;
+		}
+		json_decref(command->id);
+		answer = control_return(describe_ended(incoming, id, vm), command->id);
+		return lines_put(incoming->lines, answer, -1, &err);
+	}
+	return lines_put(incoming->lines, control_error(&err, command->id), -1, &err);
+}
+
+/* A source that comes back on another control channel */
+static void take_handover(struct incoming *incoming)
+{
+	struct handover given = incoming_table_take(incoming->daemon->incoming, incoming);
+	struct migration_figures figures = {.status = "postcopy-paused"};
+	struct error err;
+	bool running = false;
+	json_t *answer;
+
+	if (!given.lines)
+		return;
+	if (incoming->lines)
+		lines_free(incoming->lines);
+	incoming->lines = given.lines;
+	incoming->leaving = false;
+	migration_set_waiting(incoming->migration, "");
+	log_event(LOG_NOTICE, "migration.rejoined", "migration=%s vm=%s host=%s", incoming->plan.id,
+		incoming->plan.destination_vm, incoming->peer->name);
+	if (!incoming->qemu) {
+		error_set(&err, ERROR_HYPERVISOR, "the QEMU there does not answer yet");
+		answer = control_error(&err, given.command_id);
+	} else if (qemu_query(incoming->qemu, 0, &figures, &err) < 0 && !incoming->begun) {
+		answer = control_error(&err, given.command_id);
+	} else {
+		(void)qemu_guest_running(incoming->qemu, &running, &err);
+		answer = control_return(describe(figures.status, running), given.command_id);
+	}
+	json_decref(given.command_id);
+	(void)lines_put(incoming->lines, answer, -1, &err);
 }
 
 static json_t *obey(
@@ -301,8 +337,14 @@ static int answer_source(struct incoming *incoming)
 				incoming->peer->name, err.message);
 		return -1;
 	}
-	if (control_read_command(message, &command, &err) == 0)
+	if (control_read_command(message, &command, &err) == 0) {
+		if (strcmp(command.name, "rejoin") == 0) {
+			got = rejoin(incoming, &command);
+			json_decref(message);
+			return got;
+		}
 		result = obey(incoming, &command, &err);
+	}
 	got = lines_put(incoming->lines,
 		result ? control_return(result, command.id) : control_error(&err, command.id), -1,
 		&err);
@@ -339,27 +381,6 @@ static void tell_leaving(struct incoming *incoming)
 	(void)lines_put(incoming->lines, control_event("stopping", json_object()), -1, &ignored);
 }
 
-/* QEMU has ended, or is about to. @reason  its words, or empty */
-static void lose_qemu(struct incoming *incoming, const char *reason)
-{
-	struct error err;
-
-	if (incoming->begun) {
-		error_set(&err, ERROR_GUEST, "the QEMU here ended in post-copy%s%s",
-			*reason ? ": " : "", reason);
-		end_migration(incoming, PHASE_LOST, GUEST_NOWHERE, &err,
-			"the newest memory of the guest is gone with this QEMU; its log says why");
-	} else if ((incoming->postcopy || incoming->arrived) && !incoming->kept) {
-		error_set(&err, ERROR_GUEST,
-			"the QEMU here ended while the guest was being handed over");
-		end_migration(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err, advice_ask_source);
-	} else {
-		error_set(&err, ERROR_HYPERVISOR, "%s%s", *reason ? "QEMU: " : "",
-			*reason ? reason : "the QEMU here ended; its log says why");
-		end_migration(incoming, PHASE_FAILED, GUEST_SOURCE, &err, NULL);
-	}
-}
-
 /* Post-copy has begun: its source cannot run the guest any more. */
 static void go_on_here(struct incoming *incoming)
 {
@@ -368,47 +389,66 @@ static void go_on_here(struct incoming *incoming)
 	incoming->postcopy = incoming->begun = true;
 	if (let_run(incoming, &err) < 0)
 		log_event_limited(LOG_WARNING, "migration.not_started",
-			"migration=%s reason=\"%s\"", migration_plan(incoming->migration)->id,
-			err.message);
+			"migration=%s reason=\"%s\"", incoming->plan.id, err.message);
 }
 
-/* Look at our QEMU, once it has begun. */
-static void watch_qemu(struct incoming *incoming)
+/* A daemon that was started again finds the QEMU of its predecessor. */
+static void reach_qemu(struct incoming *incoming, const json_t *found)
 {
-	struct migration_figures figures;
+	const char *directory = incoming->daemon->config->qmp_directory;
+	bool started = atomic_load(&incoming->started);
+	uint64_t now_ms = clock_now_ms();
+	struct error err;
+
+	if (now_ms < incoming->reach_ms)
+		return;
+	if (!qemu_exists(directory, incoming->plan.destination_vm)) {
+		if (started)
+			incoming_end_without_qemu(incoming, "");
+		else
+			incoming_end_withdrawn(incoming);
+		return;
+	}
+	incoming->qemu = qemu_open(directory, incoming->plan.destination_vm, &err);
+	if (incoming->qemu) {
+		qemu_take_over(incoming->qemu, ROLE_DESTINATION, started, found);
+		if (!started)
+			incoming_end_withdrawn(incoming);
+		return;
+	}
+	migration_set_phase(incoming->migration, PHASE_PAUSED, GUEST_UNKNOWN);
+	migration_set_waiting(incoming->migration, err.message);
+	log_event_limited(LOG_WARNING, "migration.unreachable", "migration=%s reason=\"%s\"",
+		incoming->plan.id, err.message);
+	incoming->reach_ms = now_ms + REACH_MS;
+}
+
+static void watch_state(struct incoming *incoming, const struct migration_figures *figures)
+{
 	struct error err;
 	bool running = false;
 
-	if (!incoming->started || !incoming->migration)
-		return;
-	if (qemu_query(incoming->qemu, 0, &figures, &err) < 0) {
-		if (qemu_gone(incoming->qemu)) {
-			tell_source(incoming, "gone", "", false);
-			lose_qemu(incoming, "");
-		}
-		/* Too busy to answer: ask again. Of an interrupted post-copy it may never be less
-		 * so: its monitor waits for a virtual CPU that waits for a page. */
-		incoming->paused = incoming->postcopy;
-		return;
-	}
-	migration_set_figures(incoming->migration, &figures);
-	incoming->paused = figures.state == MIGRATION_PAUSED;
-	switch (figures.state) {
+	switch (figures->state) {
 	case MIGRATION_POSTCOPY:
 	case MIGRATION_PAUSED:
 		go_on_here(incoming);
 		migration_set_phase(incoming->migration,
 			incoming->paused ? PHASE_PAUSED : PHASE_POSTCOPY, GUEST_DESTINATION);
+		migration_set_waiting(incoming->migration,
+			incoming->paused
+				? "it recovers the migration as soon as both QEMUs say that "
+				  "they are paused"
+				: "");
 		break;
 	case MIGRATION_COMPLETED:
 		if (incoming->begun)
 			go_on_here(incoming);
 		if (qemu_guest_running(incoming->qemu, &running, &err) < 0)
 			return; /* ask again */
-		arrive(incoming, running);
+		incoming_end_arrived(incoming, running);
 		break;
 	case MIGRATION_FAILED:
-		lose_qemu(incoming, figures.reason);
+		incoming_end_without_qemu(incoming, figures->reason);
 		break;
 	case MIGRATION_NONE:
 	case MIGRATION_SETUP:
@@ -417,50 +457,75 @@ static void watch_qemu(struct incoming *incoming)
 	case MIGRATION_OTHER:
 		break;
 	}
-	tell_source(incoming, figures.status, figures.reason, running);
+	tell_source(incoming, figures->status, figures->reason, running);
+}
+
+/* Look at our QEMU, once it has begun. */
+static void watch_qemu(struct incoming *incoming)
+{
+	struct migration_figures figures;
+	struct error err;
+
+	if (!incoming->started || !incoming->migration || !incoming->qemu)
+		return;
+	if (qemu_query(incoming->qemu, 0, &figures, &err) < 0) {
+		if (qemu_gone(incoming->qemu)) {
+			tell_source(incoming, "gone", "", false);
+			incoming_end_without_qemu(incoming, "");
+			return;
+		}
+		/* Too busy to answer: ask again. Of an interrupted post-copy it may never be less
+		 * so: its monitor waits for a virtual CPU that waits for a page. */
+		incoming->paused = incoming->postcopy;
+		incoming_stream_watch(incoming, NULL);
+		return;
+	}
+	migration_set_figures(incoming->migration, &figures);
+	incoming->paused = figures.state == MIGRATION_PAUSED;
+	incoming_stream_watch(incoming, &figures);
+	watch_state(incoming, &figures);
 }
 
 /* Wait for the source or for QEMU, one turn at most. */
 static void wait_turn(struct incoming *incoming)
 {
-	struct pollfd watched[2] = {
+	struct pollfd watched[3] = {
 		{.fd = incoming->lines ? lines_descriptor(incoming->lines) : -1, .events = POLLIN},
 		{.fd = -1, .events = POLLIN},
+		{.fd = incoming_stream_descriptor(incoming), .events = POLLIN},
 	};
 
 	if (incoming->lines && lines_ready(incoming->lines))
 		return;
-	if (incoming->migration && incoming->started) {
+	if (incoming->migration && incoming->started && incoming->qemu) {
 		if (qemu_ready(incoming->qemu))
 			return;
 		watched[1].fd = qemu_descriptor(incoming->qemu);
 	}
-	(void)poll(watched, 2, CONVERSATION_TURN_MS);
+	(void)poll(watched, 3, CONVERSATION_TURN_MS);
 }
 
-/* The source is gone, or this daemon stops, before anything irreversible: as if nothing had been.
- */
-static void withdraw(struct incoming *incoming)
+/* Of what has begun there is still something to lead. */
+static bool under_way(const struct incoming *incoming)
 {
-	struct error err;
-
-	if (!incoming->migration || incoming->started)
-		return;
-	qemu_release(incoming->qemu);
-	error_set(&err, ERROR_CANCELLED, "%s withdrew before memory moved", incoming->peer->name);
-	end_migration(incoming, PHASE_CANCELLED, GUEST_SOURCE, &err, NULL);
+	return incoming->migration && (incoming->started || incoming->restored);
 }
 
-/* This daemon stops, and an interrupted post-copy will not go on by itself: QEMU keeps it. */
-static void leave_paused(struct incoming *incoming)
+/* Its source begins anew, has gone, or asks no more; or this daemon stops. */
+static bool to_be_withdrawn(const struct incoming *incoming)
 {
-	struct error err;
+	return incoming->migration && !incoming->started && !incoming->restored &&
+		(!incoming->lines || atomic_load(&incoming->superseded) ||
+			atomic_load(&incoming->daemon->stopping));
+}
 
-	if (!incoming->migration || !incoming->paused || incoming->lines)
-		return;
-	error_set(&err, ERROR_GUEST, "culvertd was stopped while post-copy was interrupted");
-	end_migration(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err,
-		"keep both QEMUs: together they hold the whole memory of the guest");
+/* What waits for its source, which cannot be heard, is left to the next daemon - but not in the
+ * middle of a recovery, which this QEMU would not survive. */
+static bool to_be_left(const struct incoming *incoming)
+{
+	return under_way(incoming) && atomic_load(&incoming->daemon->stopping) &&
+		!incoming->lines && !incoming->spare_used &&
+		(incoming->paused || incoming->arrived || !incoming->qemu);
 }
 
 static bool over(const struct incoming *incoming)
@@ -469,7 +534,7 @@ static bool over(const struct incoming *incoming)
 
 	if (atomic_load(&daemon->ending))
 		return true;
-	if (incoming->migration && incoming->started)
+	if (under_way(incoming))
 		/* A guest may run here already, or its source waits for our word. */
 		return false;
 	return !incoming->lines || (atomic_load(&daemon->stopping) && !incoming->migration);
@@ -481,58 +546,104 @@ static bool too_late(const struct incoming *incoming)
 		clock_now_ms() - incoming->prepared_ms > PREPARED_MS;
 }
 
+static void turn(struct incoming *incoming)
+{
+	wait_turn(incoming);
+	if (incoming->lines && (answer_source(incoming) < 0 || too_late(incoming))) {
+		if (incoming->lines)
+			lines_free(incoming->lines);
+		incoming->lines = NULL;
+	}
+	if (incoming->migration)
+		take_handover(incoming);
+	watch_qemu(incoming);
+	if (to_be_withdrawn(incoming))
+		incoming_end_withdrawn(incoming);
+	if (atomic_load(&incoming->daemon->stopping))
+		tell_leaving(incoming);
+	if (to_be_left(incoming))
+		incoming_end_left(incoming);
+}
+
+static void incoming_free(struct incoming *incoming)
+{
+	incoming_table_remove(incoming->daemon->incoming, incoming);
+	incoming_stream_fini(incoming);
+	if (incoming->lines)
+		lines_free(incoming->lines);
+	if (incoming->qemu)
+		qemu_free(incoming->qemu);
+	json_decref(incoming->found);
+	free(incoming);
+	atomic_fetch_sub(&peers_count, 1);
+}
+
 static void talk(void *argument)
 {
 	struct incoming *incoming = argument;
 
 	while (!over(incoming)) {
-		wait_turn(incoming);
-		if (incoming->lines && (answer_source(incoming) < 0 || too_late(incoming))) {
-			lines_free(incoming->lines);
-			incoming->lines = NULL;
-		}
-		if (!incoming->lines && incoming->migration && incoming->arrived)
-			arrive(incoming, false);
-		watch_qemu(incoming);
-		if (!incoming->lines || atomic_load(&incoming->daemon->stopping))
-			withdraw(incoming);
-		if (atomic_load(&incoming->daemon->stopping)) {
-			tell_leaving(incoming);
-			leave_paused(incoming);
-		}
+		if (incoming->restored && incoming->migration && !incoming->qemu)
+			reach_qemu(incoming, incoming->found);
+		turn(incoming);
 	}
-	if (incoming->attached)
-		offers_withdraw(incoming->daemon->offers, incoming->token);
-	if (incoming->lines)
-		lines_free(incoming->lines);
-	if (incoming->qemu)
-		qemu_free(incoming->qemu);
-	free(incoming);
-	atomic_fetch_sub(&peers_count, 1);
+	incoming_free(incoming);
+}
+
+static struct incoming *incoming_new(
+	struct daemon *daemon, const struct config_peer *peer, struct error *err)
+{
+	struct incoming *incoming = calloc(1, sizeof(*incoming));
+
+	if (!incoming) {
+		error_set(err, ERROR_LOCAL, "no memory");
+		return NULL;
+	}
+	incoming->daemon = daemon;
+	incoming->peer = peer;
+	incoming->spare_fd = incoming->spare_peek_fd = -1;
+	list_init(&incoming->place);
+	atomic_fetch_add(&peers_count, 1);
+	return incoming;
 }
 
 int incoming_start(struct daemon *daemon, const struct config_peer *peer, int fd, struct error *err)
 {
-	struct incoming *incoming = calloc(1, sizeof(*incoming));
+	struct incoming *incoming = incoming_new(daemon, peer, err);
 
-	if (incoming)
-		incoming->lines = lines_new(fd, CONTROL_LONGEST_BYTES);
-	else
+	if (!incoming) {
 		close(fd);
-	if (!incoming || !incoming->lines) {
-		free(incoming);
-		return error_set(err, ERROR_LOCAL, "no memory");
+		return -1;
 	}
-	incoming->daemon = daemon;
-	incoming->peer = peer;
-	if (atomic_fetch_add(&peers_count, 1) < PEERS_MOST) {
+	incoming->lines = lines_new(fd, CONTROL_LONGEST_BYTES);
+	if (!incoming->lines)
+		error_set(err, ERROR_LOCAL, "no memory");
+	else if (atomic_load(&peers_count) > PEERS_MOST)
+		error_set(err, ERROR_LOCAL, "too many control channels at once");
+	else if (conversation_start(talk, incoming, err) == 0)
+		return 0;
+	incoming_free(incoming);
+	return -1;
+}
+
+int incoming_restore(struct daemon *daemon, const struct config_peer *peer,
+	const struct journal_entry *entry, struct error *err)
+{
+	struct incoming *incoming = incoming_new(daemon, peer, err);
+
+	if (!incoming)
+		return -1;
+	incoming->restored = true;
+	incoming->plan = entry->plan;
+	incoming->stay = entry->halted;
+	incoming->found = json_incref(entry->found);
+	atomic_store(&incoming->started, entry->started);
+	incoming->migration = migrations_begin(daemon->migrations, &entry->plan, err);
+	if (incoming->migration) {
+		incoming_table_add(daemon->incoming, incoming);
 		if (conversation_start(talk, incoming, err) == 0)
 			return 0;
-	} else {
-		error_set(err, ERROR_LOCAL, "too many control channels at once");
 	}
-	atomic_fetch_sub(&peers_count, 1);
-	lines_free(incoming->lines);
-	free(incoming);
+	incoming_free(incoming);
 	return -1;
 }

@@ -15,6 +15,7 @@
 #include "daemon/control_server.h"
 #include "daemon/conversation.h"
 #include "daemon/daemon.h"
+#include "daemon/restore.h"
 #include "io/socket.h"
 
 #define DEFAULT_CONFIG "/etc/culvert/culvert.conf"
@@ -224,6 +225,7 @@ static int start(struct server *server, const char *config_path, struct error *e
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
+	daemon->incoming = incoming_table_new();
 	server->loop = loop_new(err);
 	if (!server->loop || start_workers(daemon, err) < 0)
 		return -1;
@@ -231,9 +233,10 @@ static int start(struct server *server, const char *config_path, struct error *e
 	server->stop_timer.data = server;
 	add_signal(server, &server->terminate, SIGTERM);
 	add_signal(server, &server->interrupt, SIGINT);
-	if (listen_for_peers(server, err) < 0)
+	if (listen_for_peers(server, err) < 0 || listen_for_clients(server, err) < 0)
 		return -1;
-	return listen_for_clients(server, err);
+	restore_migrations(daemon);
+	return 0;
 }
 
 static void close_handle(uv_handle_t *handle, void *unused)
@@ -272,6 +275,8 @@ static void stop(struct server *server)
 	}
 	if (daemon->channels)
 		channel_table_free(daemon->channels);
+	if (daemon->incoming)
+		incoming_table_free(daemon->incoming);
 	if (daemon->offers)
 		offers_free(daemon->offers);
 	if (daemon->migrations)

@@ -27,6 +27,7 @@ struct migration {
 	struct tunnel_figures tunnel;
 	struct error failure;
 	const char *advice;
+	char waiting[ERROR_MESSAGE_BYTES];
 	unsigned requests;
 	uint64_t begun_ms;
 	uint64_t ended_ms;
@@ -48,6 +49,21 @@ static const char *const mode_names[] = {
 	[MODE_POSTCOPY] = "postcopy",
 	[MODE_HYBRID] = "hybrid",
 };
+
+bool migration_is_id(const char *text)
+{
+	return strlen(text) == 8 && strspn(text, "0123456789abcdef") == 8;
+}
+
+void migration_choose_id(struct migration_plan *plan)
+{
+	unsigned char random[4];
+
+	if (RAND_bytes(random, sizeof(random)) != 1)
+		abort();
+	snprintf(plan->id, sizeof(plan->id), "%02x%02x%02x%02x", random[0], random[1], random[2],
+		random[3]);
+}
 
 const char *migration_mode_name(enum migration_mode mode)
 {
@@ -162,15 +178,6 @@ static int check_new(
 	return 0;
 }
 
-static void choose_id(char id[9])
-{
-	unsigned char random[4];
-
-	if (RAND_bytes(random, sizeof(random)) != 1)
-		abort();
-	snprintf(id, 9, "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
-}
-
 struct migration *migrations_begin(
 	struct migrations *migrations, const struct migration_plan *plan, struct error *err)
 {
@@ -188,8 +195,7 @@ struct migration *migrations_begin(
 	}
 	migration->registry = migrations;
 	migration->plan = *plan;
-	if (!*migration->plan.id)
-		choose_id(migration->plan.id);
+	assert(migration_is_id(plan->id));
 	migration->phase = PHASE_PREPARING;
 	migration->guest = GUEST_SOURCE;
 	migration->begun_ms = clock_now_ms();
@@ -242,6 +248,13 @@ void migration_set_tunnel(struct migration *migration, const struct tunnel_figur
 	unlock_changed(migration->registry);
 }
 
+void migration_set_waiting(struct migration *migration, const char *text)
+{
+	lock_for_change(migration);
+	snprintf(migration->waiting, sizeof(migration->waiting), "%s", text);
+	unlock_changed(migration->registry);
+}
+
 uint64_t migration_elapsed_ms(const struct migration *migration)
 {
 	return (migration->ended ? migration->ended_ms : clock_now_ms()) - migration->begun_ms;
@@ -288,6 +301,7 @@ void migration_end(struct migration *migration, const struct migration_outcome *
 	migration->guest = outcome->guest;
 	migration->failure = outcome->failure;
 	migration->advice = outcome->advice;
+	migration->waiting[0] = '\0';
 	migration->ended = true;
 	migration->ended_ms = clock_now_ms();
 	migration->end = ++migrations->last_end;
@@ -319,6 +333,11 @@ static int check_request(
 	if (migration->plan.incoming)
 		return error_set(
 			err, ERROR_USAGE, "%s comes from %s: ask there", id, migration->plan.host);
+	if (request == REQUEST_RECOVER)
+		return *migration->waiting
+			? 0
+			: error_set(err, ERROR_USAGE, "%s needs no recovery: its phase is %s", id,
+				  phase_name(migration->phase));
 	if (request == REQUEST_CANCEL && migration->phase == PHASE_POSTCOPY &&
 		migration->guest == GUEST_SOURCE)
 		return error_set(err, ERROR_USAGE,
@@ -412,12 +431,32 @@ static json_t *to_json(const struct migration *migration)
 	set_number(object, "links_lost", migration->tunnel.links_lost);
 	set_number(object, "linkless_ms", migration->tunnel.linkless_ms);
 	set_number(object, "resume_deadline_ms", migration->tunnel.resume_deadline_ms);
+	json_object_set_new(object, "waiting",
+		*migration->waiting ? json_string(migration->waiting) : json_null());
 	json_object_set_new(object, "error",
 		migration->failure.code == ERROR_NONE ? json_null()
 						      : control_error_encode(&migration->failure));
 	json_object_set_new(
 		object, "advice", migration->advice ? json_string(migration->advice) : json_null());
 	return object;
+}
+
+bool migrations_find_ended(struct migrations *migrations, const char *id, const char *host,
+	enum migration_phase *phase, enum guest_place *guest)
+{
+	const struct migration *found;
+
+	uv_mutex_lock(&migrations->lock);
+	found = find(migrations, id);
+	if (found &&
+		(!found->ended || !found->plan.incoming || strcmp(found->plan.host, host) != 0))
+		found = NULL;
+	if (found) {
+		*phase = found->phase;
+		*guest = found->guest;
+	}
+	uv_mutex_unlock(&migrations->lock);
+	return found != NULL;
 }
 
 json_t *migrations_list(struct migrations *migrations)

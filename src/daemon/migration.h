@@ -25,7 +25,7 @@ struct switch_policy {
 };
 
 struct migration_plan {
-	char id[9]; /* 8 hex digits; empty: the registry chooses */
+	char id[9]; /* 8 hex digits */
 	bool incoming;
 	char vm[64];
 	char destination_vm[64];
@@ -51,13 +51,19 @@ struct tunnel_figures {
 	uint64_t resume_deadline_ms; /* how long it may */
 };
 
-enum migration_request { REQUEST_CANCEL = 1, REQUEST_SWITCH = 2 };
+enum migration_request { REQUEST_CANCEL = 1, REQUEST_SWITCH = 2, REQUEST_RECOVER = 4 };
 
 struct migrations;
 struct migration;
 
 struct migrations *migrations_new(void);
 void migrations_free(struct migrations *migrations);
+
+/** Whether @text is 8 hex digits */
+bool migration_is_id(const char *text);
+
+/** Give @plan a random id */
+void migration_choose_id(struct migration_plan *plan);
 
 const char *migration_mode_name(enum migration_mode mode);
 int migration_mode_parse(const char *text, enum migration_mode *mode, struct error *err);
@@ -79,6 +85,9 @@ void migration_set_phase(
 	struct migration *migration, enum migration_phase phase, enum guest_place guest);
 void migration_set_figures(struct migration *migration, const struct migration_figures *figures);
 void migration_set_tunnel(struct migration *migration, const struct tunnel_figures *tunnel);
+/** What the migration waits for that this host cannot bring about, for people; "": nothing */
+void migration_set_waiting(struct migration *migration, const char *text);
+
 uint64_t migration_elapsed_ms(const struct migration *migration);
 
 /** The last word; @migration must not be used any more by the caller */
@@ -94,6 +103,14 @@ unsigned migration_take_requests(struct migration *migration);
  */
 int migrations_request(struct migrations *migrations, const char *name,
 	enum migration_request request, struct error *err);
+
+/**
+ * How an incoming migration that has ended did so.
+ *
+ * @returns  whether there is one of that id from @host; then @phase and @guest are set
+ */
+bool migrations_find_ended(struct migrations *migrations, const char *id, const char *host,
+	enum migration_phase *phase, enum guest_place *guest);
 
 /** Every running and recently ended migration as a JSON array; a new reference */
 json_t *migrations_list(struct migrations *migrations);

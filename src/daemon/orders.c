@@ -49,13 +49,12 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 static json_t *migrate(struct daemon *daemon, const json_t *arguments, struct error *err)
 {
 	struct migration_plan plan = {0};
-	char id[9];
 	uint64_t seen = 0;
 	bool ended;
 	json_t *value;
 
-	if (read_plan(arguments, &plan, err) < 0 || outgoing_start(daemon, &plan, id, err) < 0 ||
-		migrations_follow(daemon->migrations, id, &seen, 0, &value, &ended, err) < 0)
+	if (read_plan(arguments, &plan, err) < 0 || outgoing_start(daemon, &plan, err) < 0 ||
+		migrations_follow(daemon->migrations, plan.id, &seen, 0, &value, &ended, err) < 0)
 		return NULL;
 	return value;
 }
@@ -159,6 +158,8 @@ json_t *orders_obey(struct daemon *daemon, const struct control_command *command
 		return request(daemon, arguments, REQUEST_SWITCH, err);
 	if (strcmp(command->name, "cancel") == 0)
 		return request(daemon, arguments, REQUEST_CANCEL, err);
+	if (strcmp(command->name, "recover") == 0)
+		return request(daemon, arguments, REQUEST_RECOVER, err);
 	if (strcmp(command->name, "ping") == 0)
 		return ping(daemon, arguments, err);
 	if (strcmp(command->name, "status") != 0 && strcmp(command->name, "peers") != 0) {

@@ -5,21 +5,20 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/clock.h"
-#include "base/descriptor.h"
 #include "base/log.h"
-#include "daemon/channel.h"
-#include "daemon/contact.h"
 #include "daemon/conversation.h"
-#include "daemon/opening.h"
 #include "daemon/outgoing_end.h"
+#include "daemon/outgoing_reach.h"
+#include "daemon/outgoing_recover.h"
+#include "daemon/outgoing_stream.h"
 #include "daemon/switchover.h"
 #include "hypervisor/qemu.h"
-#include "io/socket.h"
 
 #define TURN_MS 100
 /* A cancelled or failed QEMU tidies up before its settings may be put back. */
 #define TIDY_MS 2000
+/* With the pauses between them, ten minutes */
+#define KEPT_TRIES 24
 
 static int check_cancelled(struct outgoing *outgoing, struct error *err)
 {
@@ -35,7 +34,7 @@ static int check_cancelled(struct outgoing *outgoing, struct error *err)
 
 static int prepare_both(struct outgoing *outgoing, struct error *err)
 {
-	const struct migration_plan *plan = migration_plan(outgoing->migration);
+	const struct migration_plan *plan = &outgoing->plan;
 	const char *their_version;
 	json_t *result = NULL;
 	int prepared;
@@ -60,41 +59,33 @@ static int prepare_both(struct outgoing *outgoing, struct error *err)
 	return check_cancelled(outgoing, err);
 }
 
-/* Lay the stream from QEMU to QEMU. */
-static int connect_stream(struct outgoing *outgoing, struct error *err)
+/* So that a daemon that is started after this one was killed knows of it */
+static int write_journal(struct outgoing *outgoing, struct error *err)
 {
-	CLEANUP_FD int for_qemu = -1;
-	CLEANUP_FD int for_tunnel = -1;
-	json_t *result = NULL;
-	const char *token;
-	int pair[2];
+	struct journal_entry entry = {
+		.plan = outgoing->plan,
+		.started = outgoing->started,
+		.halted = outgoing->halted,
+		.found = qemu_found(outgoing->qemu),
+	};
+	int result = journal_write(outgoing->daemon->config->runtime_directory, &entry, err);
 
-	if (contact_ask(outgoing->contact, "attach", NULL, &result, err) < 0)
-		return -1;
-	token = json_string_value(json_object_get(result, "token"));
-	if (!token || strlen(token) > 127) {
-		json_decref(result);
-		return error_set(err, ERROR_PEER, "%s gave no token", outgoing->peer->name);
-	}
-	if (socket_pair(pair, err) == 0) {
-		for_tunnel = pair[0];
-		for_qemu = pair[1];
-		socket_tune_hypervisor(for_qemu);
-		if (qemu_attach(outgoing->qemu, for_qemu, err) == 0)
-			outgoing->stream = opening_run(outgoing->daemon, outgoing->peer,
-				"migration", token, fd_take(&for_tunnel), NULL, err);
-	}
-	json_decref(result);
-	return outgoing->stream ? 0 : -1;
+	json_decref(entry.found);
+	return result;
 }
 
 static int begin(struct outgoing *outgoing, struct error *err)
 {
 	if (check_cancelled(outgoing, err) < 0 || prepare_both(outgoing, err) < 0 ||
-		connect_stream(outgoing, err) < 0 || check_cancelled(outgoing, err) < 0 ||
+		write_journal(outgoing, err) < 0 || outgoing_stream_lay(outgoing, err) < 0 ||
+		check_cancelled(outgoing, err) < 0 ||
 		contact_ask(outgoing->contact, "start", NULL, NULL, err) < 0)
 		return -1;
-	return qemu_start(outgoing->qemu, err);
+	outgoing->started = true;
+	if (write_journal(outgoing, err) == 0 && qemu_start(outgoing->qemu, err) == 0)
+		return 0;
+	outgoing->started = false;
+	return -1;
 }
 
 static void cancel(struct outgoing *outgoing, enum error_code code, const char *why)
@@ -110,12 +101,12 @@ static void cancel(struct outgoing *outgoing, enum error_code code, const char *
 		return;
 	/* What asks for it is still there on the next turn. */
 	log_event_limited(LOG_WARNING, "migration.cancel_failed", "migration=%s reason=\"%s\"",
-		migration_plan(outgoing->migration)->id, err.message);
+		outgoing->plan.id, err.message);
 }
 
 static void switch_now(struct outgoing *outgoing)
 {
-	const char *id = migration_plan(outgoing->migration)->id;
+	const char *id = outgoing->plan.id;
 	struct error err;
 
 	/* From here on no cancel is taken; one that came just before still counts. */
@@ -142,20 +133,8 @@ static void switch_now(struct outgoing *outgoing)
 
 static void publish(struct outgoing *outgoing)
 {
-	struct channel_progress progress;
-	struct tunnel_figures tunnel;
-
 	migration_set_figures(outgoing->migration, &outgoing->figures);
-	channel_progress(outgoing->stream, &progress);
-	tunnel = (struct tunnel_figures){
-		.to_peer_bytes = progress.to_peer_bytes,
-		.to_local_bytes = progress.to_local_bytes,
-		.links_lost = progress.links_lost,
-		.resume_deadline_ms = outgoing->peer->resume_deadline_ms,
-	};
-	if (progress.lost_ms > 0)
-		tunnel.linkless_ms = clock_now_ms() - progress.lost_ms + 1;
-	migration_set_tunnel(outgoing->migration, &tunnel);
+	outgoing_stream_publish(outgoing);
 	if (outgoing->figures.state == MIGRATION_POSTCOPY && !outgoing->postcopy) {
 		outgoing->postcopy = outgoing->switched = true;
 		migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
@@ -216,20 +195,22 @@ static bool source_decided(const struct outgoing *outgoing)
 /* A guest that somebody has stopped is not started on the other host. */
 static void look_at_guest(struct outgoing *outgoing)
 {
+	bool halted = outgoing->halted;
 	struct error ignored;
 
-	if (outgoing->figures.state == MIGRATION_PRECOPY)
-		(void)qemu_guest_halted(outgoing->qemu, &outgoing->halted, &ignored);
+	if (outgoing->figures.state != MIGRATION_PRECOPY ||
+		qemu_guest_halted(outgoing->qemu, &halted, &ignored) < 0 ||
+		halted == outgoing->halted)
+		return;
+	outgoing->halted = halted;
+	(void)write_journal(outgoing, &ignored);
 }
 
 /* No switch while the link is away: nobody would hear of it, and it cannot be taken back. */
 static bool may_switch(const struct outgoing *outgoing)
 {
-	struct channel_progress progress;
-
-	channel_progress(outgoing->stream, &progress);
 	return !outgoing->switched && outgoing->cancel_why.code == ERROR_NONE &&
-		outgoing->figures.state == MIGRATION_PRECOPY && progress.lost_ms == 0;
+		outgoing->figures.state == MIGRATION_PRECOPY && outgoing_stream_linked(outgoing);
 }
 
 /* Until the source's QEMU has nothing more to do, or is gone */
@@ -237,8 +218,7 @@ static void follow(struct outgoing *outgoing)
 {
 	struct switchover switchover;
 
-	switchover_init(&switchover, migration_plan(outgoing->migration));
-	migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
+	switchover_init(&switchover, &outgoing->plan);
 	while (!source_decided(outgoing) && !atomic_load(&outgoing->daemon->ending)) {
 		struct error err;
 		bool due;
@@ -275,7 +255,7 @@ static void restore_source(struct outgoing *outgoing)
 
 static void log_outcome(const struct outgoing *outgoing, const struct migration_outcome *outcome)
 {
-	const struct migration_plan *plan = migration_plan(outgoing->migration);
+	const struct migration_plan *plan = &outgoing->plan;
 	const struct migration_figures *figures = &outgoing->figures;
 	bool failed = outcome->failure.code != ERROR_NONE;
 
@@ -289,22 +269,120 @@ static void log_outcome(const struct outgoing *outgoing, const struct migration_
 		failed ? outcome->failure.message : "", failed ? "\"" : "");
 }
 
+/* Follow QEMU, and bring a post-copy that was interrupted to go on, until nothing more can be done.
+ */
+static void lead(struct outgoing *outgoing, struct migration_outcome *outcome)
+{
+	for (;;) {
+		follow(outgoing);
+		if (!outgoing_has_source(outgoing) || outgoing->figures.state != MIGRATION_PAUSED ||
+			!outgoing_recover(outgoing))
+			break;
+		migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
+	}
+	outgoing_end(outgoing, outcome);
+}
+
 static void run(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
 	struct error err;
 
 	if (begin(outgoing, &err) < 0) {
 		outgoing_end_before_start(outgoing, &err, outcome);
-	} else {
-		follow(outgoing);
-		outgoing_end(outgoing, outcome);
+		return;
 	}
+	migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
+	lead(outgoing, outcome);
+}
+
+/* The QEMU that a killed daemon has left. @returns false: this daemon stops */
+static bool reach_qemu(struct outgoing *outgoing)
+{
+	const char *directory = outgoing->daemon->config->qmp_directory;
+	const struct migration_plan *plan = &outgoing->plan;
+	struct error err;
+
+	while (qemu_exists(directory, plan->vm)) {
+		outgoing->qemu = qemu_open(directory, plan->vm, &err);
+		if (outgoing->qemu) {
+			qemu_take_over(
+				outgoing->qemu, ROLE_SOURCE, outgoing->started, outgoing->found);
+			if (qemu_query(outgoing->qemu, 0, &outgoing->figures, &err) == 0)
+				return true;
+			qemu_free(outgoing->qemu);
+			outgoing->qemu = NULL;
+		}
+		if (!outgoing_reach_wait(outgoing, &err))
+			return false;
+	}
+	return true;
+}
+
+/* What a killed daemon had under way: its stream is gone, and QEMU knows how far it came. */
+static void take_up(struct outgoing *outgoing, struct migration_outcome *outcome)
+{
+	struct error err;
+
+	migration_set_phase(outgoing->migration, PHASE_PAUSED, GUEST_UNKNOWN);
+	outgoing->contact_lost = true;
+	error_set(&outgoing->contact_failure, ERROR_LINK, "%s has not been reached yet",
+		outgoing->peer->name);
+	if (!reach_qemu(outgoing)) {
+		outgoing_end(outgoing, outcome);
+		return;
+	}
+	if (outgoing_has_source(outgoing) &&
+		(!outgoing->started || outgoing->figures.state == MIGRATION_NONE)) {
+		qemu_take_over(outgoing->qemu, ROLE_SOURCE, false, outgoing->found);
+		error_set(&err, ERROR_LOCAL, "culvertd was killed before memory moved");
+		outgoing_end_before_start(outgoing, &err, outcome);
+		return;
+	}
+	if (outgoing->figures.state == MIGRATION_POSTCOPY)
+		(void)qemu_interrupt(outgoing->qemu, &err);
+	outgoing->attempts = 0;
+	lead(outgoing, outcome);
+}
+
+/* What the destination has of the guest must not run there; it may be away just now. */
+static void tell_kept(struct outgoing *outgoing)
+{
+	struct error err;
+
+	for (unsigned tries = 0; tries < KEPT_TRIES; tries++) {
+		if (outgoing->contact && !outgoing->contact_lost &&
+			contact_ask(outgoing->contact, "finish",
+				json_pack("{ss sb}", "guest", "source", "run", 0), NULL, &err) == 0)
+			return;
+		if (tries > 0 && outgoing_destination_decided(outgoing))
+			return;
+		if (!outgoing_reach_wait(outgoing, &err))
+			return;
+		(void)outgoing_reach_once(outgoing, &err);
+	}
+}
+
+static void finish(struct outgoing *outgoing, const struct migration_outcome *outcome)
+{
+	const struct migration_plan *plan = &outgoing->plan;
+	struct error err;
+
 	if (outcome->guest == GUEST_SOURCE && outgoing->qemu)
 		restore_source(outgoing);
-	if (outcome->phase == PHASE_COMPLETED && migration_plan(outgoing->migration)->quit_source &&
+	if (outcome->phase == PHASE_COMPLETED && plan->quit_source && outgoing->qemu &&
 		qemu_quit(outgoing->qemu, &err) < 0)
 		log_event(LOG_WARNING, "migration.quit_failed", "migration=%s reason=\"%s\"",
-			migration_plan(outgoing->migration)->id, err.message);
+			plan->id, err.message);
+}
+
+static void outgoing_free(struct outgoing *outgoing)
+{
+	if (outgoing->stream)
+		channel_put(outgoing->stream);
+	contact_free(outgoing->contact);
+	qemu_free(outgoing->qemu);
+	json_decref(outgoing->found);
+	free(outgoing);
 }
 
 static void talk(void *argument)
@@ -312,28 +390,47 @@ static void talk(void *argument)
 	struct outgoing *outgoing = argument;
 	struct migration_outcome outcome = {0};
 
-	run(outgoing, &outcome);
-	/* What it has of the guest must not run there. */
-	if (outgoing->contact && outgoing->stream && outcome.guest == GUEST_SOURCE)
-		contact_tell(outgoing->contact, "finish",
-			json_pack("{ss sb}", "guest", "source", "run", 0));
-	if (outgoing->stream) {
-		if (outcome.phase != PHASE_COMPLETED && outcome.guest == GUEST_SOURCE)
-			channel_end(outgoing->stream);
-		channel_put(outgoing->stream);
-	}
-	contact_free(outgoing->contact);
-	qemu_free(outgoing->qemu);
+	if (outgoing->restored)
+		take_up(outgoing, &outcome);
+	else
+		run(outgoing, &outcome);
+	finish(outgoing, &outcome);
 	log_outcome(outgoing, &outcome);
+	if (!outgoing->left)
+		journal_remove(outgoing->daemon->config->runtime_directory, &outgoing->plan);
 	migration_end(outgoing->migration, &outcome);
-	free(outgoing);
+	outgoing->migration = NULL;
+	if (outcome.phase != PHASE_COMPLETED && outcome.guest == GUEST_SOURCE) {
+		outgoing_stream_end(outgoing);
+		if (outgoing->started)
+			tell_kept(outgoing);
+	}
+	outgoing_free(outgoing);
 }
 
-int outgoing_start(
-	struct daemon *daemon, const struct migration_plan *plan, char *id, struct error *err)
+/* Enter the migration, and lead it in a thread of its own. @outgoing is freed on failure */
+static int set_out(struct outgoing *outgoing, struct daemon *daemon, const struct config_peer *peer,
+	const struct migration_plan *plan, struct error *err)
+{
+	struct migration_outcome outcome = {.phase = PHASE_FAILED};
+
+	outgoing->daemon = daemon;
+	outgoing->peer = peer;
+	outgoing->migration = migrations_begin(daemon->migrations, plan, err);
+	if (outgoing->migration) {
+		outgoing->plan = *migration_plan(outgoing->migration);
+		if (conversation_start(talk, outgoing, err) == 0)
+			return 0;
+		outcome.failure = *err;
+		migration_end(outgoing->migration, &outcome);
+	}
+	outgoing_free(outgoing);
+	return -1;
+}
+
+int outgoing_start(struct daemon *daemon, struct migration_plan *plan, struct error *err)
 {
 	const struct config_peer *peer = config_find_peer(daemon->config, plan->host);
-	struct migration_outcome outcome = {.phase = PHASE_FAILED};
 	struct outgoing *outgoing;
 
 	if (!peer)
@@ -344,21 +441,22 @@ int outgoing_start(
 	outgoing = calloc(1, sizeof(*outgoing));
 	if (!outgoing)
 		return error_set(err, ERROR_LOCAL, "no memory");
-	outgoing->daemon = daemon;
-	outgoing->peer = peer;
-	outgoing->migration = migrations_begin(daemon->migrations, plan, err);
-	if (!outgoing->migration) {
-		free(outgoing);
-		return -1;
-	}
-	memcpy(id, migration_plan(outgoing->migration)->id, 9);
-	log_event(LOG_NOTICE, "migration.outgoing", "migration=%s vm=%s host=%s mode=%s", id,
+	migration_choose_id(plan);
+	log_event(LOG_NOTICE, "migration.outgoing", "migration=%s vm=%s host=%s mode=%s", plan->id,
 		plan->vm, plan->host, migration_mode_name(plan->mode));
-	if (conversation_start(talk, outgoing, err) < 0) {
-		outcome.failure = *err;
-		migration_end(outgoing->migration, &outcome);
-		free(outgoing);
-		return -1;
-	}
-	return 0;
+	return set_out(outgoing, daemon, peer, plan, err);
+}
+
+int outgoing_restore(struct daemon *daemon, const struct config_peer *peer,
+	const struct journal_entry *entry, struct error *err)
+{
+	struct outgoing *outgoing = calloc(1, sizeof(*outgoing));
+
+	if (!outgoing)
+		return error_set(err, ERROR_LOCAL, "no memory");
+	outgoing->restored = true;
+	outgoing->started = entry->started;
+	outgoing->halted = entry->halted;
+	outgoing->found = json_incref(entry->found);
+	return set_out(outgoing, daemon, peer, &entry->plan, err);
 }

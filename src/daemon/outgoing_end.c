@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "daemon/outgoing_reach.h"
 
 /* How long the destination's last word is waited for: it may still be placing pages. */
 #define LAST_WORD_MS 60000
@@ -11,11 +12,17 @@
 /* ... and where it only explains what is known already */
 #define REASON_MS 2000
 
-static const char advice_paused[] =
-	"keep both QEMUs: together they hold the whole memory of the guest. Over a new connection, "
-	"'migrate-recover' in the destination's QMP, then 'migrate' with resume=true in the "
-	"source's, "
-	"finishes the migration";
+static const char advice_left[] = "keep both QEMUs: together they hold the whole memory of the "
+				  "guest. Start culvertd again: it "
+				  "goes on with the migration by itself";
+static const char advice_unknown_there[] = "keep both QEMUs: together they hold the whole memory "
+					   "of the guest. Its QEMU on the destination "
+					   "may still be there, but culvertd there knows nothing "
+					   "of the migration: docs/OPERATIONS.md says "
+					   "how to recover it by hand";
+static const char advice_stuck[] = "this version of QEMU does not go on when its stream is lost in "
+				   "the middle of a recovery: end both "
+				   "QEMUs, and start the guest again from its disk";
 static const char advice_lost[] = "the QEMU left on the source holds an older state of the guest: "
 				  "end it, and start the guest "
 				  "again from its disk";
@@ -37,6 +44,11 @@ static void set(struct migration_outcome *outcome, enum migration_phase phase,
 	outcome->phase = phase;
 	outcome->guest = guest;
 	outcome->advice = advice;
+}
+
+bool outgoing_has_source(const struct outgoing *outgoing)
+{
+	return outgoing->qemu && !qemu_gone(outgoing->qemu);
 }
 
 void outgoing_end_before_start(
@@ -61,6 +73,12 @@ static bool destination_ended(const struct outgoing *outgoing)
 	return says(outgoing, "gone") || says(outgoing, "failed");
 }
 
+bool outgoing_destination_decided(const struct outgoing *outgoing)
+{
+	return says(outgoing, "completed") || destination_ended(outgoing) ||
+		says(outgoing, "unknown");
+}
+
 /* Wait until the destination says how it ended, or cannot say any more. */
 static void hear_last_word(struct outgoing *outgoing, uint64_t timeout_ms)
 {
@@ -70,7 +88,8 @@ static void hear_last_word(struct outgoing *outgoing, uint64_t timeout_ms)
 	while (clock_left_ms(deadline_ms) > 0) {
 		if (says(outgoing, "completed") || destination_ended(outgoing))
 			return;
-		if (outgoing->contact_lost || atomic_load(&outgoing->daemon->ending))
+		if (outgoing->contact_lost || atomic_load(&outgoing->daemon->ending) ||
+			contact_is_futile(outgoing->contact))
 			return;
 		if (contact_listen(outgoing->contact, 100, &outgoing->news, &err) < 0) {
 			outgoing->contact_lost = true;
@@ -102,42 +121,61 @@ static int hand_over(struct outgoing *outgoing, bool *running, struct error *err
 	return 0;
 }
 
-static void end_completed(struct outgoing *outgoing, struct migration_outcome *outcome)
+/* culvertd stops before the destination has said how it ended. */
+static void leave(struct outgoing *outgoing, struct migration_outcome *outcome, const char *advice)
+{
+	outgoing->left = true;
+	set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice);
+	error_set(&outcome->failure, ERROR_GUEST,
+		"culvertd was stopped before %s said how the migration ended",
+		outgoing->peer->name);
+}
+
+/* @returns whether the guest is known to be the destination's */
+static bool handed_over(struct outgoing *outgoing, bool *running, struct error *err)
 {
 	struct error ignored;
+
+	if (hand_over(outgoing, running, err) == 0)
+		return true;
+	if (outgoing->contact)
+		(void)contact_listen(outgoing->contact, 0, &outgoing->news, &ignored);
+	/* A guest that runs there already waits for no word, nor does a daemon that stops. */
+	*running = outgoing->news.running;
+	return says(outgoing, "completed") && *running;
+}
+
+static void end_completed(struct outgoing *outgoing, struct migration_outcome *outcome)
+{
 	struct error err;
-	bool handed_over;
 	bool running;
 
 	migration_set_phase(outgoing->migration, PHASE_FINISHING,
 		outgoing->postcopy ? GUEST_DESTINATION : GUEST_UNKNOWN);
-	handed_over = hand_over(outgoing, &running, &err) == 0;
-	if (!handed_over) {
-		(void)contact_listen(outgoing->contact, 0, &outgoing->news, &ignored);
-		/* A guest that runs there already waits for no word, nor does a daemon that stops.
-		 */
-		running = outgoing->news.running;
-		handed_over = says(outgoing, "completed") && running;
+	while (!handed_over(outgoing, &running, &err)) {
+		if (destination_ended(outgoing)) {
+			set(outcome, PHASE_LOST, GUEST_NOWHERE, advice_lost);
+			error_set(&outcome->failure, ERROR_GUEST,
+				"the source has handed the guest over, but the QEMU on %s ended",
+				outgoing->peer->name);
+			return;
+		}
+		if (says(outgoing, "unknown")) {
+			set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice_unknown);
+			error_set(&outcome->failure, ERROR_GUEST,
+				"the source has handed the guest over, but %s knows nothing of it",
+				outgoing->peer->name);
+			return;
+		}
+		if (!outgoing_reach_wait(outgoing, &err) || !outgoing_reach(outgoing)) {
+			leave(outgoing, outcome, advice_unknown);
+			return;
+		}
 	}
-	if (handed_over) {
-		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
-			running ? NULL
-				: "the guest is stopped on the destination, as it was here: "
-				  "'cont' in the QMP there starts it");
-		return;
-	}
-	if (destination_ended(outgoing)) {
-		set(outcome, PHASE_LOST, GUEST_NOWHERE, advice_lost);
-		error_set(&outcome->failure, ERROR_GUEST,
-			"the source has handed the guest over, but the QEMU on %s ended",
-			outgoing->peer->name);
-		return;
-	}
-	set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice_unknown);
-	error_set(&outcome->failure, ERROR_GUEST,
-		"the source has handed the guest over, but %s did not confirm that it runs there: "
-		"%s",
-		outgoing->peer->name, err.message);
+	set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
+		running ? NULL
+			: "the guest is stopped on the destination, as it was here: 'cont' in the "
+			  "QMP there starts it");
 }
 
 /* The source's QEMU still has the guest: does it run? */
@@ -158,14 +196,15 @@ static void place_on_source(struct outgoing *outgoing, struct migration_outcome 
 static void end_failed(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
 	const char *host = outgoing->peer->name;
-	struct channel_progress progress;
+	struct channel_progress progress = {0};
 
 	/* QEMU shuts its socket before it says 'cancelling', and may come to 'failed' over that. */
 	set(outcome, outgoing->cancel_why.code == ERROR_CANCELLED ? PHASE_CANCELLED : PHASE_FAILED,
 		GUEST_SOURCE, NULL);
 	if (outgoing->cancel_why.code == ERROR_NONE)
 		hear_last_word(outgoing, REASON_MS);
-	channel_progress(outgoing->stream, &progress);
+	if (outgoing->stream)
+		channel_progress(outgoing->stream, &progress);
 	if (outgoing->cancel_why.code != ERROR_NONE)
 		outcome->failure = outgoing->cancel_why;
 	else if (destination_ended(outgoing))
@@ -191,39 +230,52 @@ static void end_cancelled(struct outgoing *outgoing, struct migration_outcome *o
 	place_on_source(outgoing, outcome);
 }
 
+/* Nothing more can be recovered, or culvertd stops. */
 static void end_paused(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
 	const char *host = outgoing->peer->name;
 
-	migration_set_phase(outgoing->migration, PHASE_PAUSED, GUEST_DESTINATION);
-	hear_last_word(outgoing, REASON_MS);
 	if (destination_ended(outgoing)) {
 		set(outcome, PHASE_LOST, GUEST_NOWHERE, advice_lost);
 		error_set(&outcome->failure, ERROR_GUEST,
 			"the QEMU on %s ended in post-copy, with the guest's newest memory", host);
-		return;
-	}
-	if (says(outgoing, "completed")) {
+	} else if (says(outgoing, "completed")) {
 		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION, NULL);
-		return;
+	} else if (outgoing->stuck) {
+		set(outcome, PHASE_LOST, GUEST_NOWHERE, advice_stuck);
+		error_set(&outcome->failure, ERROR_GUEST,
+			"a stream was lost while post-copy was being recovered");
+	} else if (says(outgoing, "unknown")) {
+		set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice_unknown_there);
+		error_set(&outcome->failure, ERROR_GUEST,
+			"post-copy was interrupted, and %s knows nothing of it", host);
+	} else {
+		outgoing->left = true;
+		set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice_left);
+		error_set(&outcome->failure, ERROR_GUEST,
+			"culvertd was stopped while post-copy was interrupted: the guest's memory "
+			"is "
+			"on both hosts, and it waits on %s",
+			host);
 	}
-	set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice_paused);
-	error_set(&outcome->failure, ERROR_GUEST,
-		"post-copy was interrupted: the guest's memory is on both hosts, and it waits on "
-		"%s",
-		host);
 }
 
 /* The destination may have all of the guest by now, and then it can go on there. */
 static void end_without_source(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
-	struct channel_progress progress;
 	struct error err;
 	bool running;
 
 	migration_set_phase(outgoing->migration, PHASE_FINISHING, GUEST_UNKNOWN);
 	hear_last_word(outgoing, LOSS_MS);
-	channel_progress(outgoing->stream, &progress);
+	if ((outgoing->contact_lost || contact_is_linkless(outgoing->contact)) &&
+		!outgoing_destination_decided(outgoing)) {
+		if (!outgoing_reach(outgoing)) {
+			leave(outgoing, outcome, advice_unknown);
+			return;
+		}
+		hear_last_word(outgoing, LOSS_MS);
+	}
 	if (says(outgoing, "completed") && hand_over(outgoing, &running, &err) == 0) {
 		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
 			running ? NULL : "the guest is stopped on the destination");
@@ -231,7 +283,8 @@ static void end_without_source(struct outgoing *outgoing, struct migration_outco
 	}
 	/* What has all of the guest says so, if it can be heard. */
 	if (destination_ended(outgoing) ||
-		(outgoing->postcopy && !outgoing->contact_lost && progress.lost_ms == 0)) {
+		(!outgoing->contact_lost &&
+			(outgoing->postcopy || says(outgoing, "postcopy-paused")))) {
 		set(outcome, PHASE_LOST, GUEST_NOWHERE,
 			"its log says why the QEMU on the source ended; end the one on the "
 			"destination, if it is still there, and start the guest again from its "
@@ -249,7 +302,7 @@ static void end_without_source(struct outgoing *outgoing, struct migration_outco
 
 void outgoing_end(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
-	if (qemu_gone(outgoing->qemu)) {
+	if (!outgoing_has_source(outgoing)) {
 		end_without_source(outgoing, outcome);
 		return;
 	}
@@ -273,7 +326,5 @@ void outgoing_end(struct outgoing *outgoing, struct migration_outcome *outcome)
 	case MIGRATION_OTHER:
 		break;
 	}
-	set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice_unknown);
-	error_set(
-		&outcome->failure, ERROR_GUEST, "culvertd was stopped before the migration ended");
+	leave(outgoing, outcome, advice_unknown);
 }

@@ -12,11 +12,16 @@
 struct outgoing {
 	struct daemon *daemon;
 	const struct config_peer *peer;
-	struct migration *migration;
-	struct qemu *qemu;       /* NULL: not reached */
-	struct contact *contact; /* NULL: not reached */
-	struct channel *stream;  /* NULL: not laid */
+	struct migration *migration; /* NULL after its end */
+	struct migration_plan plan;  /* its */
+	struct qemu *qemu;           /* NULL: not reached */
+	struct contact *contact;     /* NULL: not reached */
+	struct channel *stream;      /* NULL: not laid */
+	json_t *found;               /* restored: what the daemon before had changed in QEMU */
+	bool restored;               /* from the journal of a daemon that was killed */
+	bool started;                /* memory may have moved */
 	struct migration_figures figures;
+	struct tunnel_figures before; /* of the streams before this one */
 	struct contact_news news;
 	bool contact_lost;
 	struct error contact_failure; /* why */
@@ -25,9 +30,19 @@ struct outgoing {
 	bool cancel_taken; /* QEMU has the cancel of cancel_why */
 	bool switched;     /* the source's QEMU was told to switch */
 	bool postcopy;     /* the guest has left the source */
+	unsigned attempts; /* to reach the destination, since it was reached last */
+	bool stuck;        /* QEMU does not get over the loss of a stream during a recovery */
+	bool left;         /* culvertd stops, and the next one takes it up */
 	bool halted;       /* something but the migration has stopped the guest on the source */
 	struct error cancel_why;
 };
+
+/** Whether the source's QEMU is there */
+bool outgoing_has_source(const struct outgoing *outgoing);
+
+/** Whether the destination has said how it ended, or that nobody leads the migration there any more
+ */
+bool outgoing_destination_decided(const struct outgoing *outgoing);
 
 /** Nothing was started: the guest was not touched. @why  what went wrong */
 void outgoing_end_before_start(

@@ -8,14 +8,19 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/parse.h"
 #include "hypervisor/qemu_check.h"
 #include "hypervisor/qemu_figures.h"
 #include "hypervisor/qemu_settings.h"
 #include "hypervisor/qmp.h"
+#include "io/socket.h"
 
 /* One name for ever: QEMU closes what a daemon that was killed has left under it. */
 #define STREAM_NAME "culvert-main"
+/* What a paused post-copy would go on with, handed over beforehand: a QEMU whose main loop waits
+ * for a page takes commands out of band, but no descriptors. */
+#define SPARE_NAME "culvert-spare"
 
 enum { QUIT_DEADLINE_MS = 10000 };
 
@@ -24,6 +29,7 @@ struct qemu {
 	struct qemu_settings settings;
 	enum migration_role role;
 	bool attached;
+	bool spare;
 	bool started;
 	bool switched;
 	char version[32];
@@ -129,6 +135,18 @@ struct qemu *qemu_open(const char *qmp_directory, const char *vm, struct error *
 	return qemu;
 }
 
+bool qemu_exists(const char *qmp_directory, const char *vm)
+{
+	CLEANUP_FD int fd = -1;
+	struct error ignored;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s.sock", qmp_directory, vm);
+	errno = 0;
+	fd = socket_connect_unix(path, &ignored);
+	return fd >= 0 || (errno != ENOENT && errno != ECONNREFUSED);
+}
+
 void qemu_free(struct qemu *qemu)
 {
 	if (!qemu)
@@ -172,13 +190,80 @@ int qemu_prepare(struct qemu *qemu, enum migration_role role, enum migration_mod
 	return 0;
 }
 
+json_t *qemu_found(const struct qemu *qemu)
+{
+	return qemu_settings_found(&qemu->settings);
+}
+
+void qemu_take_over(struct qemu *qemu, enum migration_role role, bool started, const json_t *found)
+{
+	qemu->role = role;
+	qemu->attached = true;
+	qemu->started = started;
+	qemu_settings_take_over(&qemu->settings, found);
+}
+
+static int hand_over(struct qemu *qemu, const char *name, int fd, struct error *err)
+{
+	return qmp_execute(qemu->qmp, "getfd", json_pack("{s:s}", "fdname", name), fd, NULL, err);
+}
+
+static void take_back(struct qemu *qemu, const char *name)
+{
+	struct error ignored;
+
+	if (!qmp_gone(qemu->qmp))
+		qmp_execute(qemu->qmp, "closefd", json_pack("{s:s}", "fdname", name), -1, NULL,
+			&ignored);
+}
+
 int qemu_attach(struct qemu *qemu, int fd, struct error *err)
 {
-	if (qmp_execute(qemu->qmp, "getfd", json_pack("{s:s}", "fdname", STREAM_NAME), fd, NULL,
-		    err) < 0)
+	if (hand_over(qemu, STREAM_NAME, fd, err) < 0)
 		return -1;
 	qemu->attached = true;
 	return 0;
+}
+
+int qemu_attach_spare(struct qemu *qemu, int fd, struct error *err)
+{
+	if (hand_over(qemu, SPARE_NAME, fd, err) < 0)
+		return -1;
+	qemu->spare = true;
+	return 0;
+}
+
+void qemu_drop_spare(struct qemu *qemu)
+{
+	if (qemu->spare)
+		take_back(qemu, SPARE_NAME);
+	qemu->spare = false;
+}
+
+int qemu_recover(struct qemu *qemu, struct error *err)
+{
+	if (qmp_execute_now(qemu->qmp, "migrate-recover",
+		    json_pack("{s:s}", "uri", "fd:" SPARE_NAME), err) < 0)
+		return -1;
+	qemu->spare = false; /* QEMU has taken it out of its list */
+	return 0;
+}
+
+int qemu_resume(struct qemu *qemu, struct error *err)
+{
+	return qmp_execute(qemu->qmp, "migrate",
+		json_pack("{s:s, s:b}", "uri", "fd:" STREAM_NAME, "resume", 1), -1, NULL, err);
+}
+
+int qemu_interrupt(struct qemu *qemu, struct error *err)
+{
+	return qmp_execute_now(qemu->qmp, "migrate-pause", NULL, err);
+}
+
+int qemu_abandon(struct qemu *qemu, struct error *err)
+{
+	return qmp_execute_now(
+		qemu->qmp, "yank", json_pack("{s:[{s:s}]}", "instances", "type", "migration"), err);
 }
 
 int qemu_hold_guest(struct qemu *qemu, struct error *err)
@@ -342,13 +427,11 @@ static bool is_cleaned_up(struct qemu *qemu)
 
 bool qemu_release(struct qemu *qemu)
 {
-	struct error ignored;
-
 	if (qemu->started && !is_cleaned_up(qemu))
 		return false;
-	if (qemu->attached && !qemu->started && !qmp_gone(qemu->qmp))
-		qmp_execute(qemu->qmp, "closefd", json_pack("{s:s}", "fdname", STREAM_NAME), -1,
-			NULL, &ignored);
+	if (qemu->attached && !qemu->started)
+		take_back(qemu, STREAM_NAME);
+	qemu_drop_spare(qemu);
 	qemu->attached = false;
 	qemu->started = false;
 	qemu->switched = false;

@@ -2,7 +2,7 @@
  *
  * Calls block (up to ten seconds where QEMU does not answer): they belong on the thread of the
  * migration, never on a loop. One thread at a time. The verbs are those of every driver: open,
- * prepare, attach, start, switch_to_postcopy, query, cancel, release.
+ * prepare, attach, start, switch_to_postcopy, query, cancel, recover, resume, release.
  *
  * Source: QEMU's docs/interop/qmp-spec and qapi/migration.json (7.2); what was measured of it is in
  * docs/HYPERVISORS.md.
@@ -10,6 +10,7 @@
 #ifndef CULVERT_HYPERVISOR_QEMU_H
 #define CULVERT_HYPERVISOR_QEMU_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,6 +32,9 @@ struct qemu;
  *                 (QMP serves one client at a time, and another may hold it)
  */
 struct qemu *qemu_open(const char *qmp_directory, const char *vm, struct error *err);
+
+/** Whether a process listens on that QMP socket, or may: false means that there is no such QEMU */
+bool qemu_exists(const char *qmp_directory, const char *vm);
 
 /** Close the QMP connection. Changes nothing in QEMU */
 void qemu_free(struct qemu *qemu);
@@ -61,6 +65,15 @@ bool qemu_ready(const struct qemu *qemu);
 int qemu_prepare(struct qemu *qemu, enum migration_role role, enum migration_mode mode,
 	const char *other_version, struct error *err);
 
+/** What qemu_prepare() has found and changed, for qemu_take_over(); a new reference. No secrets */
+json_t *qemu_found(const struct qemu *qemu);
+
+/**
+ * Instead of qemu_prepare(): this QEMU was prepared, and perhaps started, by a culvertd that was
+ * killed. @started  whether it may have been; @found  of qemu_found() then
+ */
+void qemu_take_over(struct qemu *qemu, enum migration_role role, bool started, const json_t *found);
+
 /**
  * Hand QEMU its end of the main stream (`getfd`).
  *
@@ -87,6 +100,34 @@ int qemu_start(struct qemu *qemu, struct error *err);
  * has not answered in time: it will switch when it comes to it, and is not cancelled any more
  */
 int qemu_switch_to_postcopy(struct qemu *qemu, struct error *err);
+
+/**
+ * Destination: hand QEMU its end of a stream that qemu_recover() will use. Beforehand, because a
+ * QEMU that waits for a page may take no descriptor any more. @fd  stays the caller's
+ */
+int qemu_attach_spare(struct qemu *qemu, int fd, struct error *err);
+
+/** Destination: take it back, if it was not used */
+void qemu_drop_spare(struct qemu *qemu);
+
+/**
+ * Destination, paused in post-copy: go on over the spare stream, from its first byte on
+ * (`migrate-recover`, out of band). QEMU 7.2 crashes when that stream ends before it is active
+ * again.
+ */
+int qemu_recover(struct qemu *qemu, struct error *err);
+
+/**
+ * Source, paused in post-copy: go on over the stream of a new qemu_attach(), which the destination
+ * waits on already. QEMU 7.2 never gets over the loss of that stream before it is active again.
+ */
+int qemu_resume(struct qemu *qemu, struct error *err);
+
+/** Break the stream in post-copy (`migrate-pause`, out of band): the QEMU pauses */
+int qemu_interrupt(struct qemu *qemu, struct error *err);
+
+/** Break the stream in pre-copy (`yank`, out of band): the destination's QEMU ends */
+int qemu_abandon(struct qemu *qemu, struct error *err);
 
 /**
  * What the migration does now. Waits for news first.

@@ -188,3 +188,21 @@ void qemu_settings_fini(struct qemu_settings *settings)
 	settings->found_capabilities = NULL;
 	settings->found_parameters = NULL;
 }
+
+json_t *qemu_settings_found(const struct qemu_settings *settings)
+{
+	return json_pack("{sO* sO*}", "capabilities", settings->found_capabilities, "parameters",
+		settings->found_parameters);
+}
+
+void qemu_settings_take_over(struct qemu_settings *settings, const json_t *found)
+{
+	json_t *list = json_object_get(found, "capabilities");
+	json_t *parameters = json_object_get(found, "parameters");
+
+	qemu_settings_fini(settings);
+	if (json_is_array(list))
+		settings->found_capabilities = json_incref(list);
+	if (json_is_object(parameters))
+		settings->found_parameters = json_incref(parameters);
+}

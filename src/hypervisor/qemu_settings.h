@@ -29,6 +29,12 @@ int qemu_settings_apply(struct qemu_settings *settings, struct qmp *qmp, enum mi
 /** Set again what was found, as far as QEMU lets us, and forget it. */
 void qemu_settings_restore(struct qemu_settings *settings, struct qmp *qmp);
 
+/** What was found, as JSON, for the journal of a daemon that may be killed; a new reference */
+json_t *qemu_settings_found(const struct qemu_settings *settings);
+
+/** The other way round. @found  as qemu_settings_found() told it, or anything else: then nothing */
+void qemu_settings_take_over(struct qemu_settings *settings, const json_t *found);
+
 void qemu_settings_fini(struct qemu_settings *settings);
 
 #endif

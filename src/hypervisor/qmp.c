@@ -14,6 +14,8 @@ enum {
 	ANSWER_DEADLINE_MS = 10000,
 	LONGEST_LINE_BYTES = 4 << 20,
 	KEPT_EVENTS_COUNT = 256,
+	/* For the answer that an earlier command still owes */
+	OWED_DEADLINE_MS = 250,
 };
 
 struct qmp {
@@ -21,8 +23,9 @@ struct qmp {
 	json_t *greeting;
 	json_t *events; /* read while waiting for an answer */
 	json_int_t last_id;
-	bool unanswered;
+	json_int_t owed_id; /* of the command that was not answered in time; 0: none */
 	bool gone;
+	bool out_of_band; /* QEMU takes commands while another is not done */
 	char name[128];
 };
 
@@ -85,6 +88,25 @@ static int take_greeting(struct qmp *qmp, int deadline_ms, struct error *err)
 	return 0;
 }
 
+/* Out-of-band commands, where QEMU has them, must be asked for now. */
+static int negotiate(struct qmp *qmp, struct error *err)
+{
+	const json_t *offered = json_object_get(qmp->greeting, "capabilities");
+	const json_t *capability;
+	json_t *arguments = NULL;
+	size_t i;
+
+	json_array_foreach(offered, i, capability)
+	{
+		const char *name = json_string_value(capability);
+
+		if (name && strcmp(name, "oob") == 0)
+			arguments = json_pack("{s:[s]}", "enable", "oob");
+	}
+	qmp->out_of_band = arguments != NULL;
+	return qmp_execute(qmp, "qmp_capabilities", arguments, -1, NULL, err);
+}
+
 struct qmp *qmp_new(int fd, const char *name, int greeting_deadline_ms, struct error *err)
 {
 	struct qmp *qmp = calloc(1, sizeof(*qmp));
@@ -101,8 +123,7 @@ struct qmp *qmp_new(int fd, const char *name, int greeting_deadline_ms, struct e
 		return NULL;
 	}
 	snprintf(qmp->name, sizeof(qmp->name), "%s", name);
-	if (take_greeting(qmp, greeting_deadline_ms, err) < 0 ||
-		qmp_execute(qmp, "qmp_capabilities", NULL, -1, NULL, err) < 0) {
+	if (take_greeting(qmp, greeting_deadline_ms, err) < 0 || negotiate(qmp, err) < 0) {
 		qmp_free(qmp);
 		return NULL;
 	}
@@ -148,7 +169,7 @@ bool qmp_gone(const struct qmp *qmp)
 
 bool qmp_unanswered(const struct qmp *qmp)
 {
-	return qmp->unanswered;
+	return qmp->owed_id != 0;
 }
 
 /* What QEMU makes of a line that it cannot parse has no "id": it can only be the last one sent. */
@@ -177,47 +198,95 @@ static int read_answer(const struct qmp *qmp, const char *command, const json_t 
 	return 0;
 }
 
+/* @returns 1 with @message, the answer to @id; 0: none in time; -1 */
 static int wait_for_answer(
-	struct qmp *qmp, const char *command, json_int_t id, json_t **value, struct error *err)
+	struct qmp *qmp, json_int_t id, int timeout_ms, json_t **message, struct error *err)
 {
-	uint64_t deadline_ms = clock_deadline_ms(ANSWER_DEADLINE_MS);
+	uint64_t deadline_ms = clock_deadline_ms(timeout_ms);
 
 	for (;;) {
-		json_t *message;
-		int result = next_message(qmp, clock_left_ms(deadline_ms), &message, err);
+		int result = next_message(qmp, clock_left_ms(deadline_ms), message, err);
 
-		if (result < 0)
-			return -1;
-		if (result == 0)
-			return error_set(err, ERROR_HYPERVISOR,
-				"QEMU of %s has not answered %s for %d seconds", qmp->name, command,
-				ANSWER_DEADLINE_MS / 1000);
-		if (json_object_get(message, "event")) {
-			keep_event(qmp, message);
+		if (result <= 0)
+			return result;
+		if (json_object_get(*message, "event")) {
+			keep_event(qmp, *message);
 			continue;
 		}
-		/* An id of the past answers a command that we gave up waiting for. */
-		if (is_answer(message, id)) {
-			qmp->unanswered = false;
-			result = read_answer(qmp, command, message, value, err);
-			json_decref(message);
-			return result;
-		}
-		json_decref(message);
+		if (qmp->owed_id != 0 && is_answer(*message, qmp->owed_id))
+			qmp->owed_id = 0;
+		if (is_answer(*message, id))
+			return 1;
+		json_decref(*message);
 	}
+}
+
+/* Put @line on its way, and take its answer. */
+static int ask(struct qmp *qmp, const char *command, json_t *line, json_int_t id, int pass,
+	json_t **value, struct error *err)
+{
+	json_t *message;
+	int result;
+
+	if (lines_put(qmp->lines, line, pass, err) < 0)
+		return translate(qmp, err);
+	result = wait_for_answer(qmp, id, ANSWER_DEADLINE_MS, &message, err);
+	if (result < 0)
+		return -1;
+	if (result == 0)
+		return error_set(err, ERROR_HYPERVISOR,
+			"QEMU of %s has not answered %s for %d seconds", qmp->name, command,
+			ANSWER_DEADLINE_MS / 1000);
+	result = read_answer(qmp, command, message, value, err);
+	json_decref(message);
+	return result;
+}
+
+/* QEMU stops reading altogether, out-of-band commands too, when too many wait. */
+static int await_owed(struct qmp *qmp, const char *command, struct error *err)
+{
+	json_t *message;
+	int result;
+
+	if (qmp->owed_id == 0)
+		return 0;
+	result = wait_for_answer(qmp, qmp->owed_id, OWED_DEADLINE_MS, &message, err);
+	if (result == 0)
+		return error_set(err, ERROR_HYPERVISOR,
+			"QEMU of %s has not answered an earlier command: %s is not asked",
+			qmp->name, command);
+	if (result > 0)
+		json_decref(message);
+	return result < 0 ? -1 : 0;
 }
 
 int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int pass, json_t **value,
 	struct error *err)
 {
-	json_int_t id = ++qmp->last_id;
-	json_t *line =
-		json_pack("{s:s, s:o*, s:I}", "execute", command, "arguments", arguments, "id", id);
+	json_int_t id;
 
-	qmp->unanswered = true;
-	if (lines_put(qmp->lines, line, pass, err) < 0)
-		return translate(qmp, err);
-	return wait_for_answer(qmp, command, id, value, err);
+	if (await_owed(qmp, command, err) < 0) {
+		json_decref(arguments);
+		return -1;
+	}
+	id = ++qmp->last_id;
+	qmp->owed_id = id;
+	return ask(qmp, command,
+		json_pack("{s:s, s:o*, s:I}", "execute", command, "arguments", arguments, "id", id),
+		id, pass, value, err);
+}
+
+int qmp_execute_now(struct qmp *qmp, const char *command, json_t *arguments, struct error *err)
+{
+	json_int_t id;
+
+	if (!qmp->out_of_band)
+		return qmp_execute(qmp, command, arguments, -1, NULL, err);
+	id = ++qmp->last_id;
+	return ask(qmp, command,
+		json_pack(
+			"{s:s, s:o*, s:I}", "exec-oob", command, "arguments", arguments, "id", id),
+		id, -1, NULL, err);
 }
 
 int qmp_next_event(struct qmp *qmp, int timeout_ms, json_t **event, struct error *err)

@@ -40,7 +40,7 @@ bool qmp_ready(const struct qmp *qmp);
 /** Whether QEMU closed the connection (its process ended), or broke the protocol. Final */
 bool qmp_gone(const struct qmp *qmp);
 
-/** Whether the last command was sent and not answered in time: QEMU may execute it yet */
+/** Whether a command was sent and not answered in time: QEMU may execute it yet */
 bool qmp_unanswered(const struct qmp *qmp);
 
 /**
@@ -49,10 +49,17 @@ bool qmp_unanswered(const struct qmp *qmp);
  * @arguments  stolen, also on failure; may be NULL
  * @pass       a descriptor to pass along (getfd) or -1; stays the caller's
  * @value      what it returned (a new reference), or NULL for a caller that does not care
- * @errors     ERROR_HYPERVISOR: QEMU's own words, or QEMU ended, or did not answer in time
+ * @errors     ERROR_HYPERVISOR: QEMU's own words, or QEMU ended, or did not answer in time; while
+ * an earlier command is not answered, nothing is sent
  */
 int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int pass, json_t **value,
 	struct error *err);
+
+/**
+ * As qmp_execute(), of a command that QEMU executes out of band: at once, also while its main loop
+ * is held up and another command waits. Before QEMU 2.12 in turn, like any other.
+ */
+int qmp_execute_now(struct qmp *qmp, const char *command, json_t *arguments, struct error *err);
 
 /**
  * The next event, in the order of arrival. Of events that nobody takes the oldest are forgotten.

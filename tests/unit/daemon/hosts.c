@@ -111,6 +111,7 @@ static void host_start(
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
+	daemon->incoming = incoming_table_new();
 	host_add_worker(host);
 }
 
@@ -138,6 +139,7 @@ static void host_free(struct host *host)
 {
 	host_stop_worker(host);
 	channel_table_free(host->daemon.channels);
+	incoming_table_free(host->daemon.incoming);
 	offers_free(host->daemon.offers);
 	migrations_free(host->daemon.migrations);
 	tls_context_free(host->daemon.tls);

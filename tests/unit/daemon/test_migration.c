@@ -46,6 +46,8 @@ static struct migration_plan outgoing_plan(const char *vm)
 {
 	struct migration_plan plan = {.host = "hostb", .mode = MODE_HYBRID};
 
+	migration_choose_id(&plan);
+
 	snprintf(plan.vm, sizeof(plan.vm), "%s", vm);
 	snprintf(plan.destination_vm, sizeof(plan.destination_vm), "%s", vm);
 	return plan;
