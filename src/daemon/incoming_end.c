@@ -132,3 +132,13 @@ void incoming_end_left(struct incoming *incoming)
 	end(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err,
 		incoming->arrived ? advice_arrived : advice_paused);
 }
+
+int incoming_let_run(struct incoming *incoming, struct error *err)
+{
+	if (incoming->let_run || incoming->stay)
+		return 0;
+	if (qemu_run_guest(incoming->qemu, err) < 0)
+		return error_prefix(err, "the guest is complete here, but not started");
+	incoming->let_run = true;
+	return 0;
+}

@@ -59,6 +59,10 @@ void incoming_end_kept(struct incoming *incoming);
 /** Nothing has been started, and nothing will be: as if nothing had been */
 void incoming_end_withdrawn(struct incoming *incoming);
 
+/** The source cannot run the guest any more: here it may, unless it was stopped there before. Safe
+ * to repeat */
+int incoming_let_run(struct incoming *incoming, struct error *err);
+
 /** This daemon stops where only the source, or a recovery, could go on; the next one picks it up */
 void incoming_end_left(struct incoming *incoming);
 

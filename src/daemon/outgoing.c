@@ -219,15 +219,13 @@ static void follow(struct outgoing *outgoing)
 	struct switchover switchover;
 
 	switchover_init(&switchover, &outgoing->plan);
-	while (!source_decided(outgoing) && !atomic_load(&outgoing->daemon->ending)) {
+	while (outgoing_has_source(outgoing) && !source_decided(outgoing) &&
+		!atomic_load(&outgoing->daemon->ending)) {
 		struct error err;
 		bool due;
 
-		if (qemu_query(outgoing->qemu, TURN_MS, &outgoing->figures, &err) < 0) {
-			if (qemu_gone(outgoing->qemu))
-				return;
+		if (qemu_query(outgoing->qemu, TURN_MS, &outgoing->figures, &err) < 0)
 			continue; /* too busy to answer: ask again */
-		}
 		publish(outgoing);
 		look_at_guest(outgoing);
 		hear_destination(outgoing);

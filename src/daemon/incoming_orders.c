@@ -1,0 +1,290 @@
+#include "daemon/incoming_orders.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/arguments.h"
+#include "daemon/incoming_stream.h"
+#include "daemon/journal.h"
+
+static int begin(struct incoming *incoming, const char *id, const char *vm, const char *source_vm,
+	const char *mode, struct error *err)
+{
+	struct migration_plan plan = {.incoming = true};
+
+	if (!migration_is_id(id))
+		return error_set(err, ERROR_USAGE, "'id' is not 8 hex digits");
+	if (!parse_is_name(vm) || !parse_is_name(source_vm))
+		return error_set(err, ERROR_USAGE, "'vm' is not a name");
+	if (migration_mode_parse(mode, &plan.mode, err) < 0)
+		return -1;
+	memcpy(plan.id, id, sizeof(plan.id));
+	snprintf(plan.vm, sizeof(plan.vm), "%s", source_vm);
+	snprintf(plan.destination_vm, sizeof(plan.destination_vm), "%s", vm);
+	snprintf(plan.host, sizeof(plan.host), "%s", incoming->peer->name);
+	incoming_table_supersede(incoming->daemon->incoming, vm, plan.host);
+	incoming->migration = migrations_begin(incoming->daemon->migrations, &plan, err);
+	if (!incoming->migration)
+		return -1;
+	incoming->plan = plan;
+	incoming_table_add(incoming->daemon->incoming, incoming);
+	return 0;
+}
+
+/* So that a daemon that is started after this one was killed knows of it */
+static int write_journal(struct incoming *incoming, struct error *err)
+{
+	struct journal_entry entry = {
+		.plan = incoming->plan,
+		.started = atomic_load(&incoming->started),
+		.halted = incoming->stay,
+		.found = qemu_found(incoming->qemu),
+	};
+	int result = journal_write(incoming->daemon->config->runtime_directory, &entry, err);
+
+	json_decref(entry.found);
+	return result;
+}
+
+static json_t *prepare(struct incoming *incoming, json_t *arguments, struct error *err)
+{
+	const char *id = NULL, *vm = NULL, *source_vm = NULL, *mode = NULL, *version = NULL;
+	const struct argument table[] = {
+		{.key = "id", .required = true, .text = &id},
+		{.key = "vm", .required = true, .text = &vm},
+		{.key = "source_vm", .required = true, .text = &source_vm},
+		{.key = "mode", .required = true, .text = &mode},
+		{.key = "qemu", .required = true, .text = &version},
+	};
+
+	if (incoming->migration || incoming->qemu) {
+		error_set(err, ERROR_USAGE, "prepared already");
+		return NULL;
+	}
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0 ||
+		begin(incoming, id, vm, source_vm, mode, err) < 0)
+		return NULL;
+	log_event(LOG_NOTICE, "migration.incoming", "migration=%s vm=%s host=%s mode=%s", id, vm,
+		incoming->peer->name, mode);
+	incoming->prepared_ms = clock_now_ms();
+	incoming->qemu = qemu_open(incoming->daemon->config->qmp_directory, vm, err);
+	if (!incoming->qemu ||
+		qemu_prepare(incoming->qemu, ROLE_DESTINATION, incoming->plan.mode, version, err) <
+			0 ||
+		write_journal(incoming, err) < 0) {
+		if (incoming->qemu)
+			(void)qemu_release(incoming->qemu);
+		incoming_end(incoming, PHASE_FAILED, GUEST_SOURCE, err, NULL);
+		qemu_free(incoming->qemu);
+		incoming->qemu = NULL;
+		return NULL;
+	}
+	return json_pack("{ss}", "qemu", qemu_version(incoming->qemu));
+}
+
+static json_t *attach(struct incoming *incoming, struct error *err)
+{
+	bool again = incoming->begun;
+
+	if (!incoming->migration || !incoming->qemu || (incoming->attached && !again)) {
+		error_set(err, ERROR_USAGE,
+			"'attach' comes once, after 'prepare', and when post-copy was interrupted");
+		return NULL;
+	}
+	if (again ? incoming_stream_lay_again(incoming, err) : incoming_stream_lay(incoming, err))
+		return NULL;
+	return json_pack("{ss}", "token", incoming->token);
+}
+
+static json_t *start(struct incoming *incoming, struct error *err)
+{
+	if (!incoming->attached || incoming->started) {
+		error_set(err, ERROR_USAGE, "'start' comes once, after 'attach'");
+		return NULL;
+	}
+	if (qemu_hold_guest(incoming->qemu, err) < 0)
+		return NULL;
+	atomic_store(&incoming->started, true);
+	if (write_journal(incoming, err) < 0 || qemu_start(incoming->qemu, err) < 0) {
+		struct error ignored;
+
+		atomic_store(&incoming->started, false);
+		(void)qemu_run_guest(incoming->qemu, &ignored); /* as it was */
+		return NULL;
+	}
+	migration_set_phase(incoming->migration, PHASE_PRECOPY, GUEST_SOURCE);
+	return json_object();
+}
+
+static json_t *announce_postcopy(
+	struct incoming *incoming, const json_t *arguments, struct error *err)
+{
+	bool run = true;
+	const struct argument table[] = {{.key = "run", .flag = &run}};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
+	if (!incoming->started || !incoming->migration) {
+		error_set(err, ERROR_USAGE, "'postcopy' comes after 'start'");
+		return NULL;
+	}
+	if (incoming->leaving) {
+		error_set(err, ERROR_LINK, "culvertd is stopping there");
+		return NULL;
+	}
+	incoming->stay = !run;
+	if (write_journal(incoming, err) < 0)
+		return NULL;
+	incoming->postcopy = true;
+	return json_object();
+}
+
+/* What has come of the guest so far must not stay to be run by mistake. */
+static void keep_at_source(struct incoming *incoming)
+{
+	struct error ignored;
+
+	incoming->kept = true;
+	if (incoming->migration && !incoming->arrived)
+		(void)qemu_abandon(incoming->qemu, &ignored); /* or it sees its stream end */
+}
+
+static json_t *finish(struct incoming *incoming, const json_t *arguments, struct error *err)
+{
+	const char *guest = NULL;
+	bool run = false;
+	bool running = false;
+	const struct argument table[] = {
+		{.key = "guest", .required = true, .text = &guest},
+		{.key = "run", .flag = &run},
+	};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
+	if (!incoming->started || !incoming->qemu || incoming->kept) {
+		error_set(err, ERROR_USAGE, "'finish' comes after 'start'");
+		return NULL;
+	}
+	if (strcmp(guest, "source") == 0 && !incoming->finished && !incoming->begun) {
+		keep_at_source(incoming);
+	} else if (strcmp(guest, "destination") == 0) {
+		incoming->stay |= !run;
+		if (incoming->migration && incoming_let_run(incoming, err) < 0)
+			return NULL;
+		incoming->finished = true;
+		if (qemu_guest_running(incoming->qemu, &running, err) < 0)
+			return NULL;
+	} else {
+		error_set(err, ERROR_USAGE, "'guest' is source or destination");
+		return NULL;
+	}
+	if (incoming->migration && incoming->arrived)
+		incoming_end_arrived(incoming, running);
+	return json_pack("{sb}", "running", running);
+}
+
+static json_t *describe(const char *status, bool running)
+{
+	return json_pack("{ss sb}", "status", status, "running", running);
+}
+
+/* What is known here of a migration that no conversation leads any more */
+static json_t *describe_ended(const struct incoming *incoming, const char *id, const char *vm)
+{
+	struct daemon *daemon = incoming->daemon;
+	enum migration_phase phase;
+	enum guest_place guest;
+
+	if (migrations_find_ended(daemon->migrations, id, incoming->peer->name, &phase, &guest)) {
+		if (phase == PHASE_COMPLETED)
+			return describe("completed", true);
+		if (guest == GUEST_NOWHERE)
+			return describe("gone", false);
+		if (guest == GUEST_SOURCE)
+			return describe("failed", false);
+	}
+	return describe(qemu_exists(daemon->config->qmp_directory, vm) ? "unknown" : "gone", false);
+}
+
+int incoming_rejoin(struct incoming *incoming, const struct control_command *command)
+{
+	const char *id = NULL, *vm = NULL;
+	const struct argument table[] = {
+		{.key = "id", .required = true, .text = &id},
+		{.key = "vm", .required = true, .text = &vm},
+	};
+	struct handover handover = {.lines = incoming->lines};
+	struct error err;
+	json_t *answer;
+
+	if (incoming->plan.id[0])
+		error_set(&err, ERROR_USAGE, "'rejoin' comes first");
+	else if (arguments_read(command->arguments, table, ARGUMENTS_COUNT(table), &err) == 0 &&
+		!(migration_is_id(id) && parse_is_name(vm)))
+		error_set(&err, ERROR_USAGE, "'id' is not 8 hex digits, or 'vm' not a name");
+	else if (id && vm) {
+		handover.command_id = json_incref(command->id);
+		if (incoming_table_give(
+			    incoming->daemon->incoming, id, incoming->peer->name, &handover) == 0) {
+			incoming->lines = NULL;
+			return -1;
+		}
+		json_decref(command->id);
+		answer = control_return(describe_ended(incoming, id, vm), command->id);
+		return lines_put(incoming->lines, answer, -1, &err);
+	}
+	return lines_put(incoming->lines, control_error(&err, command->id), -1, &err);
+}
+
+void incoming_take_handover(struct incoming *incoming)
+{
+	struct handover given = incoming_table_take(incoming->daemon->incoming, incoming);
+	struct migration_figures figures = {.status = "postcopy-paused"};
+	struct error err;
+	bool running = false;
+	json_t *answer;
+
+	if (!given.lines)
+		return;
+	if (incoming->lines)
+		lines_free(incoming->lines);
+	incoming->lines = given.lines;
+	incoming->leaving = false;
+	migration_set_waiting(incoming->migration, "");
+	log_event(LOG_NOTICE, "migration.rejoined", "migration=%s vm=%s host=%s", incoming->plan.id,
+		incoming->plan.destination_vm, incoming->peer->name);
+	if (!incoming->qemu) {
+		error_set(&err, ERROR_HYPERVISOR, "the QEMU there does not answer yet");
+		answer = control_error(&err, given.command_id);
+	} else if (qemu_query(incoming->qemu, 0, &figures, &err) < 0 && !incoming->begun) {
+		answer = control_error(&err, given.command_id);
+	} else {
+		(void)qemu_guest_running(incoming->qemu, &running, &err);
+		answer = control_return(describe(figures.status, running), given.command_id);
+	}
+	json_decref(given.command_id);
+	(void)lines_put(incoming->lines, answer, -1, &err);
+}
+
+json_t *incoming_obey(
+	struct incoming *incoming, const struct control_command *command, struct error *err)
+{
+	if (strcmp(command->name, "prepare") == 0)
+		return prepare(incoming, command->arguments, err);
+	if (strcmp(command->name, "postcopy") == 0)
+		return announce_postcopy(incoming, command->arguments, err);
+	if (strcmp(command->name, "finish") == 0)
+		return finish(incoming, command->arguments, err);
+	if (arguments_read(command->arguments, NULL, 0, err) < 0)
+		return NULL;
+	if (strcmp(command->name, "ping") == 0)
+		return json_object();
+	if (strcmp(command->name, "attach") == 0)
+		return attach(incoming, err);
+	if (strcmp(command->name, "start") == 0)
+		return start(incoming, err);
+	error_set(err, ERROR_USAGE, "unknown command '%s'", command->name);
+	return NULL;
+}

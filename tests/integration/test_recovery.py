@@ -1,0 +1,375 @@
+"""A migration that lost more than a connection is taken up again: after the deadline, after a daemon
+was killed on either host or on both. docs/OPERATIONS.md says what is promised."""
+
+import json
+import re
+import signal
+import time
+
+import pytest
+from crossing import (
+    MIB, SLOW, Crossing, break_connections, capabilities, postcopy_under_way, precopy_under_way,
+)  # fmt: skip
+
+from lab.daemon import Daemon, peer_of
+from lab.wait import wait_until
+
+RESUME_DEADLINE = "3s"
+
+
+@pytest.fixture
+def daemons(hosts, authority):
+    """As everywhere, but of little patience with a network that is gone."""
+    pair = tuple(
+        Daemon(
+            host,
+            authority.issue(host.name),
+            [{**peer_of(hosts.other(host)), "resume_deadline": RESUME_DEADLINE}],
+        ).start()
+        for host in hosts
+    )
+    yield pair
+    for daemon in pair:
+        if daemon.exit_code is None:
+            assert daemon.stop() == 0
+        assert "Sanitizer" not in daemon.log_text()
+
+
+@pytest.fixture
+def crossing(hosts, guest, daemons):
+    def start(**options):
+        crossing = Crossing(guest, hosts.a, hosts.b, **options).wait_running()
+        hosts.shape(SLOW)
+        return crossing
+
+    return start
+
+
+def only(daemon):
+    (migration,) = daemon.migrations()
+    return migration
+
+
+def wait_for_end(daemon, timeout=60):
+    def ended():
+        migrations = daemon.migrations()
+        return migrations[-1] if migrations and migrations[-1]["ended"] else None
+
+    return wait_until(ended, f"{daemon.host.name}: the migration's end", timeout)
+
+
+def wait_for_waiting(daemon, timeout=30):
+    return wait_until(lambda: only(daemon)["waiting"], f"{daemon.host.name}: waiting", timeout)
+
+
+def journal(host):
+    return sorted(host.run_directory.glob("migrations/*"))
+
+
+def assert_recovered(moving, daemons):
+    last = wait_for_end(daemons[0])
+    assert (last["phase"], last["guest"]) == ("completed", "destination")
+    assert wait_for_end(daemons[1])["phase"] == "completed"
+    assert [journal(x.host) for x in daemons] == [[], []]
+    moving.assert_arrived()
+
+
+# Post-copy
+
+
+def test_network_gone_past_the_deadline_in_postcopy_is_recovered_when_it_is_back(
+    crossing, hosts, daemons
+):
+    moving = crossing()
+    follower = postcopy_under_way(moving, daemons[0])
+
+    hosts.cut()
+    paused = follower.wait_for("paused", timeout=20)
+    assert paused["guest"] == "destination"
+    assert "culvert recover" in wait_for_waiting(daemons[0])
+    assert moving.source.migration()["status"] == "postcopy-paused"
+    hosts.mend()
+    code, last = follower.finish(timeout=60)
+
+    assert (code, last["phase"]) == (0, "completed")
+    assert "event=migration.recovered" in daemons[0].log_text()
+    assert_recovered(moving, daemons)
+
+
+@pytest.mark.sanitized
+@pytest.mark.parametrize("killed", [(0,), (1,), (0, 1)], ids=["source", "destination", "both"])
+def test_killed_culvertd_that_is_started_again_finishes_the_postcopy(
+    crossing, hosts, daemons, killed
+):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0]).wait_for_bytes(8 * MIB)
+
+    for index in killed:
+        daemons[index].kill()
+    time.sleep(0.5)
+    for index in killed:
+        daemons[index].start()
+
+    assert_recovered(moving, daemons)
+
+
+def test_source_killed_again_and_again_still_finishes_the_postcopy(crossing, hosts, daemons):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0]).wait_for_bytes(8 * MIB)
+
+    for _ in range(3):
+        recoveries = daemons[0].log_text().count("event=migration.recovered")
+        daemons[0].kill()
+        daemons[0].start()
+        wait_until(
+            lambda: daemons[0].log_text().count("event=migration.recovered") > recoveries,
+            "recovered", 30,
+        )  # fmt: skip
+
+    assert_recovered(moving, daemons)
+
+
+def test_recovery_waits_for_a_daemon_that_is_away(crossing, hosts, daemons):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0]).wait_for_bytes(8 * MIB)
+
+    daemons[1].kill()
+    waiting = wait_for_waiting(daemons[0])
+    assert "attempt" in waiting and "hostb" in waiting
+    assert only(daemons[0])["phase"] == "paused"
+    daemons[1].start()
+
+    assert_recovered(moving, daemons)
+
+
+def test_culvert_recover_does_not_wait_for_the_next_attempt(crossing, hosts, daemons):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0]).wait_for_bytes(8 * MIB)
+    daemons[1].kill()
+
+    def far_away():
+        text = only(daemons[0])["waiting"] or ""
+        found = re.search(r"the next in (\d+) s", text)
+        return found and int(found[1]) >= 8
+
+    wait_until(far_away, "a long pause", 40)
+    daemons[1].start()
+    began = time.monotonic()
+    result = daemons[0].culvert("recover", moving.name, check=True)
+    wait_until(lambda: only(daemons[0])["phase"] != "paused", "recovered", 20)
+
+    assert time.monotonic() - began < 6
+    assert "recovery" in result.stdout
+    assert_recovered(moving, daemons)
+
+
+def test_culvert_recover_of_what_needs_none_is_refused(crossing, daemons):
+    moving = crossing()
+    follower = precopy_under_way(moving, daemons[0])
+
+    result = daemons[0].culvert("recover", moving.name)
+
+    assert result.returncode == 2
+    assert "needs no recovery" in result.stderr
+    daemons[0].culvert("cancel", moving.name, check=True)
+    assert follower.finish()[0] == 8
+
+
+@pytest.mark.parametrize("stopped", [0, 1], ids=["source", "destination"])
+def test_stopped_culvertd_leaves_an_interrupted_postcopy_to_the_next(
+    crossing, hosts, daemons, stopped
+):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0]).wait_for_bytes(8 * MIB)
+    hosts.cut()
+    wait_until(lambda: [only(x)["phase"] for x in daemons] == ["paused"] * 2, "paused", 20)
+
+    assert daemons[stopped].stop(signal.SIGTERM, timeout=20) == 0
+    assert "clean=yes" in daemons[stopped].log_text()
+    assert len(journal(daemons[stopped].host)) == 1
+    hosts.mend()
+    daemons[stopped].start()
+
+    assert_recovered(moving, daemons)
+
+
+def test_destination_lost_with_its_daemon_in_postcopy_is_told_as_a_lost_guest(crossing, daemons):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0])
+
+    daemons[1].kill()
+    moving.destination.kill()
+    daemons[1].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("lost", "nowhere")
+    assert "start the guest again from its disk" in last["advice"]
+    assert journal(daemons[0].host) == []
+
+
+def test_destination_that_has_forgotten_the_migration_is_told_and_its_qemu_is_left_alone(
+    crossing, daemons
+):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0]).wait_for_bytes(8 * MIB)
+
+    daemons[1].kill()
+    for file in journal(daemons[1].host):
+        file.unlink()
+    daemons[1].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("failed", "unknown")
+    assert "keep both QEMUs" in last["advice"]
+    assert moving.destination.migration()["status"] == "postcopy-paused"
+
+
+def test_source_lost_with_its_daemon_in_postcopy_is_told_as_a_lost_guest(crossing, daemons):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0]).wait_for_bytes(8 * MIB)
+
+    daemons[0].kill()
+    moving.source.kill()
+    daemons[0].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("lost", "nowhere")
+
+
+# Pre-copy
+
+
+def test_source_killed_in_precopy_leaves_guest_and_settings_as_they_were(crossing, hosts, daemons):
+    moving = crossing()
+    before = capabilities(moving.source), moving.source.qmp("query-migrate-parameters")
+    precopy_under_way(moving, daemons[0])
+
+    daemons[0].kill()
+    daemons[0].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("failed", "source")
+    assert (capabilities(moving.source), moving.source.qmp("query-migrate-parameters")) == before
+    moving.assert_stayed()
+    # It is told, and does not keep what has come for as long as it would wait for a connection.
+    assert moving.destination.wait_for_exit(timeout=20) == 1
+    assert wait_for_end(daemons[1])["guest"] == "source"
+    assert [journal(x.host) for x in daemons] == [[], []]
+
+
+def test_destination_killed_in_precopy_can_be_migrated_to_again(crossing, guest, hosts, daemons):
+    moving = crossing()
+    follower = precopy_under_way(moving, daemons[0])
+
+    daemons[1].kill()
+    daemons[1].start()
+    code, last = follower.finish()
+    assert (code, last["guest"]) == (4, "source")
+    assert moving.destination.wait_for_exit() == 1
+    assert wait_for_end(daemons[1])["phase"] == "failed"
+    assert journal(hosts.b) == []
+
+    moving.destination = guest(moving.name, hosts.b, memory_mib=128, incoming=True)
+    moving.destination.qmp("query-status")
+    hosts.shape(None)
+    code, last = moving.run(daemons[0])
+    assert (code, last["phase"]) == (0, "completed")
+    moving.assert_arrived()
+
+
+# Switchover
+
+
+def drop_packets_of(host, port):
+    """The network loses what one connection of `host` sends, and nothing else."""
+    host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+    host.run(
+        "tc", "filter", "add", "dev", "eth0", "egress", "protocol", "ip", "u32",
+        "match", "ip", "sport", port, "0xffff", "action", "drop",
+    )  # fmt: skip
+
+
+def control_port(host):
+    """Of the connections that the daemon of `host` has opened, the first is the control channel's."""
+    lines = host.run("ss", "-Htn", "state", "established", "dport", "=", ":16520").stdout.splitlines()
+    return min(int(line.split()[2].rsplit(":", 1)[1]) for line in lines)
+
+
+def test_source_killed_between_its_last_page_and_its_last_word_hands_the_guest_over(
+    crossing, hosts, daemons
+):
+    """The worst moment: nobody runs the guest, and only the source may say that the other does."""
+    moving = crossing(dirty={"mib": 32, "pattern": "mixed", "rate_mib": 1})
+    precopy_under_way(moving, daemons[0], "--mode", "precopy")
+    drop_packets_of(hosts.a, control_port(hosts.a))
+    hosts.shape(None)
+    moving.source.wait_for_migration("completed")
+    daemons[0].kill()
+    assert moving.destination.status == "paused"
+
+    time.sleep(1)
+    hosts.a.run("tc", "qdisc", "delete", "dev", "eth0", "clsact")
+    daemons[0].start()
+
+    assert_recovered(moving, daemons)
+
+
+# The journal
+
+
+def test_what_cannot_be_written_down_is_not_begun(crossing, hosts, daemons):
+    moving = crossing()
+    (hosts.a.run_directory / "migrations").write_text("in the way\n")
+
+    code, last = moving.run(daemons[0])
+
+    assert (code, last["phase"], last["guest"]) == (3, "failed", "source")
+    assert "migrations" in last["error"]["desc"]
+    assert last["tunnel_to_peer_bytes"] == 0
+    assert moving.destination.status == "inmigrate"
+    moving.assert_stayed()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"id": "../../x"}', "\0" * 100, "x" * 100000])
+def test_unreadable_journal_is_named_in_the_log_and_left_alone(hosts, daemons, text):
+    daemons[0].stop()
+    directory = hosts.a.run_directory / "migrations"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    path = directory / "0badf00d-outgoing.json"
+    path.write_text(text)
+
+    daemons[0].start()
+
+    assert f"event=journal.unreadable path={path}" in daemons[0].log_text()
+    assert daemons[0].migrations() == []
+    assert path.read_text() == text
+
+
+def test_journal_tells_nothing_to_other_users(crossing, hosts, daemons):
+    moving = crossing()
+    follower = precopy_under_way(moving, daemons[0])
+
+    for host in hosts:
+        (file,) = journal(host)
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert file.parent.stat().st_mode & 0o777 == 0o700
+        assert json.loads(file.read_text())["vm"] == "vm"
+    daemons[0].culvert("cancel", moving.name, check=True)
+    follower.finish()
+    wait_until(lambda: [journal(x) for x in hosts] == [[], []], "forgotten", 20)
+
+
+# Many
+
+
+def test_recovery_outlives_resets_in_its_midst(crossing, hosts, daemons):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0]).wait_for_bytes(8 * MIB)
+
+    daemons[1].kill()
+    daemons[1].start()
+    for _ in range(40):
+        break_connections(hosts.a)
+        time.sleep(0.05)
+
+    assert_recovered(moving, daemons)
