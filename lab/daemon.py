@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 from lab.guest import build_directory
+from lab.keeper import Keeper
 from lab.wait import wait_until
 
 PORT = 16520
@@ -15,11 +16,13 @@ class Daemon:
 
     certificate  a lab.certificates.Certificate
     peers        [{"name", "address", "identity", "services"}, ...]: sections of the configuration
+    keeper       True: a service manager keeps descriptors for it, as systemd does
     host_keys    keys of the [host] section to add or replace; None leaves a key out
     """
 
-    def __init__(self, host, certificate, peers=(), **host_keys):
+    def __init__(self, host, certificate, peers=(), keeper=False, **host_keys):
         self.host = host
+        self.keeper = Keeper(host.directory / "notify.sock") if keeper else None
         self.configuration_path = host.directory / "culvert.conf"
         self.log_path = host.log_directory / "culvertd.log"
         self.socket_path = host.run_directory / "control.sock"
@@ -57,8 +60,14 @@ class Daemon:
         """Start and wait for event=ready; with wait=False, for nothing."""
         already = self.log_text().count("event=ready")
         binary = build_directory() / "src" / "daemon" / "culvertd"
+        words = [binary, "--config", self.configuration_path]
+        descriptors = ()
+        if self.keeper:
+            descriptors = self.keeper.descriptors()
+            words = self.keeper.hand_over(words)
+            environment["NOTIFY_SOCKET"] = str(self.keeper.path)
         self._process = self.host.spawn(
-            binary, "--config", self.configuration_path, log=self.log_path, environment=environment
+            *words, log=self.log_path, environment=environment, descriptors=descriptors
         )
 
         def ready():

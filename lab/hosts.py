@@ -40,7 +40,7 @@ class Host:
             self.command(*words), check=check, timeout=timeout, text=True, **options
         )
 
-    def spawn(self, *words, log, environment=None):
+    def spawn(self, *words, log, environment=None, descriptors=()):
         """Start in the background, its output in `log`; it ends with the host at the latest."""
         with open(log, "ab") as output:
             process = subprocess.Popen(
@@ -49,6 +49,7 @@ class Host:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
+                pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C in a demo is for the demo, not for its guests
             )
         self.processes.append(process)

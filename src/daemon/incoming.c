@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "control/control.h"
 #include "daemon/conversation.h"
 #include "daemon/incoming_end.h"
 #include "daemon/incoming_orders.h"
 #include "daemon/incoming_stream.h"
+#include "daemon/keep.h"
 
 /* Of all conversations (conversation.c): the others are for this host's own operator, who must be
  * heard whatever peers do. */
@@ -108,14 +110,20 @@ static void reach_qemu(struct incoming *incoming, const json_t *found)
 
 	if (now_ms < incoming->reach_ms)
 		return;
-	if (!qemu_exists(directory, incoming->plan.destination_vm)) {
+	if (incoming->kept_qmp_fd >= 0) {
+		incoming->qemu = qemu_open_kept(
+			fd_take(&incoming->kept_qmp_fd), incoming->plan.destination_vm, &err);
+		if (incoming->qemu && incoming->spare_fd >= 0 && !incoming->spare_used)
+			qemu_keep_spare(incoming->qemu);
+	} else if (!qemu_exists(directory, incoming->plan.destination_vm)) {
 		if (started)
 			incoming_end_without_qemu(incoming, "");
 		else
 			incoming_end_withdrawn(incoming);
 		return;
 	}
-	incoming->qemu = qemu_open(directory, incoming->plan.destination_vm, &err);
+	if (!incoming->qemu)
+		incoming->qemu = qemu_open(directory, incoming->plan.destination_vm, &err);
 	if (incoming->qemu) {
 		qemu_take_over(incoming->qemu, ROLE_DESTINATION, started, found);
 		if (!started)
@@ -181,8 +189,9 @@ static void watch_qemu(struct incoming *incoming)
 			return;
 		}
 		/* Too busy to answer: ask again. Of an interrupted post-copy it may never be less
-		 * so: its monitor waits for a virtual CPU that waits for a page. */
-		incoming->paused = incoming->postcopy;
+		 * so: its monitor waits for a virtual CPU that waits for a page. What a killed
+		 * daemon has left in pre-copy has ended. */
+		incoming->paused = incoming->postcopy || incoming->restored;
 		incoming_stream_watch(incoming, NULL);
 		return;
 	}
@@ -279,6 +288,7 @@ static void incoming_free(struct incoming *incoming)
 		lines_free(incoming->lines);
 	if (incoming->qemu)
 		qemu_free(incoming->qemu);
+	fd_close(&incoming->kept_qmp_fd);
 	json_decref(incoming->found);
 	free(incoming);
 	atomic_fetch_sub(&peers_count, 1);
@@ -307,7 +317,7 @@ static struct incoming *incoming_new(
 	}
 	incoming->daemon = daemon;
 	incoming->peer = peer;
-	incoming->spare_fd = incoming->spare_peek_fd = -1;
+	incoming->spare_fd = incoming->spare_peek_fd = incoming->kept_qmp_fd = -1;
 	list_init(&incoming->place);
 	atomic_fetch_add(&peers_count, 1);
 	return incoming;
@@ -343,6 +353,8 @@ int incoming_restore(struct daemon *daemon, const struct config_peer *peer,
 	incoming->plan = entry->plan;
 	incoming->stay = entry->halted;
 	incoming->found = json_incref(entry->found);
+	incoming->kept_qmp_fd = keep_take(entry->plan.id, KEEP_QMP);
+	incoming_stream_restore(incoming);
 	atomic_store(&incoming->started, entry->started);
 	incoming->migration = migrations_begin(daemon->migrations, &entry->plan, err);
 	if (incoming->migration) {

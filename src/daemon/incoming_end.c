@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "daemon/journal.h"
+#include "daemon/keep.h"
 
 static const char advice_ask_source[] = "ask the source before you do anything here: 'culvert "
 					"status' there says where the guest is";
@@ -46,6 +47,7 @@ void incoming_end(struct incoming *incoming, enum migration_phase phase, enum gu
 	const struct error *failure, const char *advice)
 {
 	journal_remove(incoming->daemon->config->runtime_directory, &incoming->plan);
+	keep_drop_all(incoming->plan.id);
 	end(incoming, phase, guest, failure, advice);
 }
 

@@ -24,6 +24,7 @@ struct incoming {
 	struct migration_plan plan;  /* its */
 	bool restored;               /* from the journal of a daemon that was killed */
 	json_t *found;               /* what that one had changed in QEMU */
+	int kept_qmp_fd;             /* its connection to QEMU; -1: none */
 	char token[OFFER_TOKEN_CHARACTERS + 1];
 	bool attached;
 	int spare_fd;      /* the tunnel's end of the stream that a recovery would use; -1: none */

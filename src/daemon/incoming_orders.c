@@ -8,6 +8,7 @@
 #include "control/arguments.h"
 #include "daemon/incoming_stream.h"
 #include "daemon/journal.h"
+#include "daemon/keep.h"
 
 static int begin(struct incoming *incoming, const char *id, const char *vm, const char *source_vm,
 	const char *mode, struct error *err)
@@ -70,6 +71,8 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 		incoming->peer->name, mode);
 	incoming->prepared_ms = clock_now_ms();
 	incoming->qemu = qemu_open(incoming->daemon->config->qmp_directory, vm, err);
+	if (incoming->qemu)
+		keep_put(id, KEEP_QMP, qemu_descriptor(incoming->qemu));
 	if (!incoming->qemu ||
 		qemu_prepare(incoming->qemu, ROLE_DESTINATION, incoming->plan.mode, version, err) <
 			0 ||
@@ -86,7 +89,7 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 
 static json_t *attach(struct incoming *incoming, struct error *err)
 {
-	bool again = incoming->begun;
+	bool again = incoming->begun || incoming->paused;
 
 	if (!incoming->migration || !incoming->qemu || (incoming->attached && !again)) {
 		error_set(err, ERROR_USAGE,
@@ -258,7 +261,7 @@ void incoming_take_handover(struct incoming *incoming)
 	if (!incoming->qemu) {
 		error_set(&err, ERROR_HYPERVISOR, "the QEMU there does not answer yet");
 		answer = control_error(&err, given.command_id);
-	} else if (qemu_query(incoming->qemu, 0, &figures, &err) < 0 && !incoming->begun) {
+	} else if (qemu_query(incoming->qemu, 0, &figures, &err) < 0 && !incoming->paused) {
 		answer = control_error(&err, given.command_id);
 	} else {
 		(void)qemu_guest_running(incoming->qemu, &running, &err);

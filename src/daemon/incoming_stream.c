@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/log.h"
+#include "daemon/keep.h"
 #include "daemon/offer.h"
 #include "io/socket.h"
 
@@ -40,6 +41,8 @@ static int keep_spare(struct incoming *incoming, struct error *err)
 	incoming->spare_fd = fd_take(&ours);
 	incoming->spare_peek_fd = fd_take(&theirs);
 	incoming->spare_used = false;
+	keep_put(incoming->plan.id, KEEP_SPARE, incoming->spare_fd);
+	keep_put(incoming->plan.id, KEEP_PEEK, incoming->spare_peek_fd);
 	return 0;
 }
 
@@ -89,6 +92,8 @@ static int await_pause(struct incoming *incoming, bool *known, struct error *err
 
 static void close_spare(struct incoming *incoming)
 {
+	keep_drop(incoming->plan.id, KEEP_SPARE);
+	keep_drop(incoming->plan.id, KEEP_PEEK);
 	fd_close(&incoming->spare_fd);
 	fd_close(&incoming->spare_peek_fd);
 	incoming->spare_used = false;
@@ -137,6 +142,7 @@ void incoming_stream_watch(struct incoming *incoming, const struct migration_fig
 		if (qemu_recover(incoming->qemu, &err) == 0) {
 			incoming->spare_used = true;
 			/* QEMU's own end is to be the last of that side. */
+			keep_drop(incoming->plan.id, KEEP_PEEK);
 			fd_close(&incoming->spare_peek_fd);
 			log_event(LOG_NOTICE, "migration.recovering", "migration=%s vm=%s host=%s",
 				incoming->plan.id, incoming->plan.destination_vm,
@@ -155,9 +161,17 @@ void incoming_stream_watch(struct incoming *incoming, const struct migration_fig
 	}
 }
 
+void incoming_stream_restore(struct incoming *incoming)
+{
+	incoming->spare_fd = keep_take(incoming->plan.id, KEEP_SPARE);
+	incoming->spare_peek_fd = keep_take(incoming->plan.id, KEEP_PEEK);
+	incoming->spare_used = incoming->spare_fd >= 0 && incoming->spare_peek_fd < 0;
+}
+
 void incoming_stream_fini(struct incoming *incoming)
 {
 	if (incoming->attached)
 		offers_withdraw(incoming->daemon->offers, incoming->token);
-	close_spare(incoming);
+	fd_close(&incoming->spare_fd);
+	fd_close(&incoming->spare_peek_fd);
 }

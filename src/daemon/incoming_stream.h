@@ -25,6 +25,9 @@ int incoming_stream_descriptor(const struct incoming *incoming);
  */
 void incoming_stream_watch(struct incoming *incoming, const struct migration_figures *figures);
 
+/** What the service manager has kept of it for a daemon that was killed */
+void incoming_stream_restore(struct incoming *incoming);
+
 void incoming_stream_fini(struct incoming *incoming);
 
 #endif

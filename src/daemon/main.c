@@ -15,6 +15,7 @@
 #include "daemon/control_server.h"
 #include "daemon/conversation.h"
 #include "daemon/daemon.h"
+#include "daemon/keep.h"
 #include "daemon/restore.h"
 #include "io/socket.h"
 
@@ -236,6 +237,7 @@ static int start(struct server *server, const char *config_path, struct error *e
 	if (listen_for_peers(server, err) < 0 || listen_for_clients(server, err) < 0)
 		return -1;
 	restore_migrations(daemon);
+	keep_start();
 	return 0;
 }
 

@@ -135,6 +135,24 @@ struct qemu *qemu_open(const char *qmp_directory, const char *vm, struct error *
 	return qemu;
 }
 
+struct qemu *qemu_open_kept(int fd, const char *vm, struct error *err)
+{
+	struct qemu *qemu = calloc(1, sizeof(*qemu));
+
+	if (!qemu) {
+		close(fd);
+		error_set(err, ERROR_LOCAL, "out of memory");
+		return NULL;
+	}
+	snprintf(qemu->name, sizeof(qemu->name), "%s", vm);
+	qemu->qmp = qmp_take_over(fd, vm, err);
+	if (!qemu->qmp) {
+		free(qemu);
+		return NULL;
+	}
+	return qemu;
+}
+
 bool qemu_exists(const char *qmp_directory, const char *vm)
 {
 	CLEANUP_FD int fd = -1;
@@ -231,6 +249,11 @@ int qemu_attach_spare(struct qemu *qemu, int fd, struct error *err)
 		return -1;
 	qemu->spare = true;
 	return 0;
+}
+
+void qemu_keep_spare(struct qemu *qemu)
+{
+	qemu->spare = true;
 }
 
 void qemu_drop_spare(struct qemu *qemu)

@@ -33,6 +33,10 @@ struct qemu;
  */
 struct qemu *qemu_open(const char *qmp_directory, const char *vm, struct error *err);
 
+/** The same over the connection of an earlier driver, of qemu_descriptor(). @fd  owned, also on
+ * failure. The version is not known then */
+struct qemu *qemu_open_kept(int fd, const char *vm, struct error *err);
+
 /** Whether a process listens on that QMP socket, or may: false means that there is no such QEMU */
 bool qemu_exists(const char *qmp_directory, const char *vm);
 
@@ -106,6 +110,9 @@ int qemu_switch_to_postcopy(struct qemu *qemu, struct error *err);
  * QEMU that waits for a page may take no descriptor any more. @fd  stays the caller's
  */
 int qemu_attach_spare(struct qemu *qemu, int fd, struct error *err);
+
+/** Destination, after qemu_open_kept(): it has one */
+void qemu_keep_spare(struct qemu *qemu);
 
 /** Destination: take it back, if it was not used */
 void qemu_drop_spare(struct qemu *qemu);

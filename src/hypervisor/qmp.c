@@ -25,6 +25,7 @@ struct qmp {
 	json_int_t last_id;
 	json_int_t owed_id; /* of the command that was not answered in time; 0: none */
 	bool gone;
+	bool taken_over;  /* in the middle of a line, perhaps */
 	bool out_of_band; /* QEMU takes commands while another is not done */
 	char name[128];
 };
@@ -49,6 +50,10 @@ static int next_message(struct qmp *qmp, int timeout_ms, json_t **message, struc
 {
 	int result = lines_get(qmp->lines, timeout_ms, message, err);
 
+	/* Of the first line the client before may have had a part. */
+	if (result < 0 && qmp->taken_over && err->code == ERROR_PEER)
+		result = lines_get(qmp->lines, timeout_ms, message, err);
+	qmp->taken_over &= result == 0;
 	if (result < 0)
 		return translate(qmp, err);
 	if (result > 0 && !json_is_object(*message)) {
@@ -107,7 +112,7 @@ static int negotiate(struct qmp *qmp, struct error *err)
 	return qmp_execute(qmp, "qmp_capabilities", arguments, -1, NULL, err);
 }
 
-struct qmp *qmp_new(int fd, const char *name, int greeting_deadline_ms, struct error *err)
+static struct qmp *allocate(int fd, const char *name, struct error *err)
 {
 	struct qmp *qmp = calloc(1, sizeof(*qmp));
 
@@ -123,10 +128,32 @@ struct qmp *qmp_new(int fd, const char *name, int greeting_deadline_ms, struct e
 		return NULL;
 	}
 	snprintf(qmp->name, sizeof(qmp->name), "%s", name);
+	return qmp;
+}
+
+struct qmp *qmp_new(int fd, const char *name, int greeting_deadline_ms, struct error *err)
+{
+	struct qmp *qmp = allocate(fd, name, err);
+
+	if (!qmp)
+		return NULL;
 	if (take_greeting(qmp, greeting_deadline_ms, err) < 0 || negotiate(qmp, err) < 0) {
 		qmp_free(qmp);
 		return NULL;
 	}
+	return qmp;
+}
+
+struct qmp *qmp_take_over(int fd, const char *name, struct error *err)
+{
+	struct qmp *qmp = allocate(fd, name, err);
+
+	if (!qmp)
+		return NULL;
+	qmp->taken_over = true;
+	qmp->out_of_band = true;
+	/* Far from those that the client before has used */
+	qmp->last_id = (json_int_t)clock_now_ms() << 16;
 	return qmp;
 }
 

@@ -25,10 +25,15 @@ struct qmp *qmp_open(const char *path, struct error *err);
 /** As qmp_open() on a connected socket, which is closed also on failure. @name for messages */
 struct qmp *qmp_new(int fd, const char *name, int greeting_deadline_ms, struct error *err);
 
+/** Take over a connection that another client has greeted, and left at any moment: its version is
+ * not known. @fd  owned, also on failure */
+struct qmp *qmp_take_over(int fd, const char *name, struct error *err);
+
 /** Close the connection. QEMU goes on */
 void qmp_free(struct qmp *qmp);
 
-/** What QEMU said of itself in "QMP": {"version": ..., "capabilities": ...}; borrowed */
+/** What QEMU said of itself in "QMP": {"version": ..., "capabilities": ...}; borrowed.
+ * NULL after qmp_take_over() */
 const json_t *qmp_greeting(const struct qmp *qmp);
 
 /** For poll(); events already read are not visible to poll(): see qmp_ready() */
