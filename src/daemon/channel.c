@@ -16,6 +16,7 @@
 /* How long a local program may take what came before a RESET */
 #define LINGER_MS 2000
 
+/* ... of every channel; its budget is its worker's */
 static const struct session_settings session_settings = {
 	.replay_bytes = 8 << 20,
 	.window_bytes = 2 << 20,
@@ -437,6 +438,7 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	const struct channel_settings *settings, struct error *err)
 {
 	const struct channel_name *name = &settings->name;
+	struct session_settings session = session_settings;
 	struct channel *channel = calloc(1, sizeof(*channel));
 
 	if (!channel || uv_poll_init(loop_uv(worker->loop), &channel->local, local_fd) != 0) {
@@ -461,7 +463,8 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->resume_deadline_ms = settings->resume_deadline_ms;
 	channel->flow.link_room = true;
 	channel->timer_ms = UINT64_MAX;
-	session_init(&channel->flow.session, &session_settings, &worker->pool, settings->peer_limit,
+	session.budget = worker->budget;
+	session_init(&channel->flow.session, &session, &worker->pool, settings->peer_limit,
 		loop_now_ms(worker->loop));
 	list_append(&worker->channels, &channel->place);
 	atomic_fetch_add(&worker->channel_count, 1);

@@ -201,7 +201,7 @@ static int start_workers(struct daemon *daemon, struct error *err)
 	if (wanted > WORKERS_MOST)
 		wanted = WORKERS_MOST;
 	while (daemon->worker_count < wanted) {
-		struct worker *worker = worker_new(err);
+		struct worker *worker = worker_new(&daemon->replay_budget, err);
 
 		if (!worker)
 			return -1;
@@ -221,6 +221,7 @@ static int start(struct server *server, const char *config_path, struct error *e
 		daemon->config->ca, daemon->config->certificate, daemon->config->key, err);
 	if (!daemon->tls)
 		return error_prefix(err, "%s", config_path);
+	budget_init(&daemon->replay_budget, daemon->config->replay_memory_bytes);
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();

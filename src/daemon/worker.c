@@ -7,7 +7,7 @@
 
 #define DRAIN_TURN_MS 20
 
-struct worker *worker_new(struct error *err)
+struct worker *worker_new(struct budget *budget, struct error *err)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 
@@ -18,6 +18,7 @@ struct worker *worker_new(struct error *err)
 	list_init(&worker->links);
 	list_init(&worker->channels);
 	chunk_pool_init(&worker->pool);
+	worker->budget = budget;
 	worker->loop = loop_new(err);
 	if (!worker->loop) {
 		free(worker);

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "io/loop.h"
+#include "tunnel/budget.h"
 #include "tunnel/chunk.h"
 
 #define WORKER_SCRATCH_BYTES 65536
@@ -19,15 +20,17 @@
 struct worker {
 	struct loop *loop;
 	struct chunk_pool pool;
-	struct list links;    /* struct link, those not yet carrying a channel */
-	struct list channels; /* struct channel */
+	struct budget *budget; /* the daemon's */
+	struct list links;     /* struct link, those not yet carrying a channel */
+	struct list channels;  /* struct channel */
 	atomic_uint channel_count;
 	size_t link_count; /* on the first list */
 	unsigned char
 		scratch[WORKER_SCRATCH_BYTES]; /* what was just received; nothing is kept here */
 };
 
-struct worker *worker_new(struct error *err);
+/** @budget  outlives it */
+struct worker *worker_new(struct budget *budget, struct error *err);
 
 /** Wait until its channels have ended by themselves. @returns whether they have, within @timeout_ms
  */

@@ -23,7 +23,7 @@ static int set_up(void **state)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
 	chunk_pool_init(&fixture->pool);
-	replay_init(&fixture->replay, &fixture->pool, 3 * CHUNK_BYTES);
+	replay_init(&fixture->replay, &fixture->pool, 3 * CHUNK_BYTES, NULL);
 	*state = fixture;
 	return 0;
 }
