@@ -48,6 +48,7 @@ struct channel {
 	_Atomic uint64_t to_peer_bytes;
 	_Atomic uint64_t to_local_bytes;
 	_Atomic uint64_t links_lost;
+	_Atomic uint64_t replayed_bytes;
 	_Atomic uint64_t published_lost_ms; /* of clock_now_ms(); 0: it has a link */
 	atomic_bool ended;
 	struct error failure; /* written before ended is set */
@@ -88,6 +89,7 @@ void channel_progress(struct channel *channel, struct channel_progress *progress
 	progress->to_peer_bytes = atomic_load(&channel->to_peer_bytes);
 	progress->to_local_bytes = atomic_load(&channel->to_local_bytes);
 	progress->links_lost = atomic_load(&channel->links_lost);
+	progress->replayed_bytes = atomic_load(&channel->replayed_bytes);
 	progress->lost_ms = atomic_load(&channel->published_lost_ms);
 	progress->ended = atomic_load(&channel->ended);
 	progress->failure = (struct error){0};
@@ -100,6 +102,8 @@ static void publish_progress(struct channel *channel)
 	atomic_store_explicit(&channel->to_peer_bytes, channel->flow.session.to_peer.acknowledged,
 		memory_order_relaxed);
 	atomic_store_explicit(&channel->to_local_bytes, channel->flow.session.to_local.delivered,
+		memory_order_relaxed);
+	atomic_store_explicit(&channel->replayed_bytes, channel->flow.session.to_peer.replayed,
 		memory_order_relaxed);
 }
 
@@ -116,7 +120,8 @@ static void log_end(const struct channel *channel)
 	const struct error *failure = &channel->failure;
 	bool failed = failure->code != ERROR_NONE;
 
-	log_event(failed ? LOG_WARNING : LOG_INFO, "channel.ended",
+	/* A peer opens and ends channels as it likes. */
+	log_event_limited(failed ? LOG_WARNING : LOG_INFO, "channel.ended",
 		"channel=%s peer=%s service=%s %s to_peer_bytes=%llu to_local_bytes=%llu%s%s%s",
 		channel->name.id, channel->name.peer, channel->name.service,
 		channel->name.direction,
@@ -268,7 +273,7 @@ static void lose_link(struct channel *channel, const struct error *why)
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 
-	log_event(LOG_WARNING, "link.lost", "channel=%s peer=%s service=%s reason=\"%s\"",
+	log_event_limited(LOG_WARNING, "link.lost", "channel=%s peer=%s service=%s reason=\"%s\"",
 		channel->name.id, channel->name.peer, channel->name.service, why->message);
 	if (channel->flow.link)
 		link_abort(channel->flow.link);
@@ -290,11 +295,11 @@ static void gain_link(
 	atomic_store(&channel->published_lost_ms, 0);
 	flow_gain_link(&channel->flow, link, delivered, limit, now_ms);
 	link_carry(link, on_link, channel);
-	log_event(LOG_NOTICE, "link.resumed",
-		"channel=%s peer=%s service=%s after_ms=%llu replay_bytes=%llu", channel->name.id,
+	log_event_limited(LOG_NOTICE, "link.resumed",
+		"channel=%s peer=%s service=%s after_ms=%llu replayed_bytes=%llu", channel->name.id,
 		channel->name.peer, channel->name.service,
 		(unsigned long long)(now_ms - channel->lost_ms),
-		(unsigned long long)(channel->flow.session.to_peer.taken - delivered));
+		(unsigned long long)(channel->flow.session.to_peer.sent - delivered));
 	set_timer(channel);
 }
 
@@ -469,7 +474,7 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	list_append(&worker->channels, &channel->place);
 	atomic_fetch_add(&worker->channel_count, 1);
 	link_carry(link, on_link, channel);
-	log_event(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
+	log_event_limited(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
 		name->peer, name->service, name->direction);
 	channel->flow.again = true;
 	set_timer(channel);

@@ -151,6 +151,7 @@ static void publish(struct outgoing *outgoing)
 		.to_peer_bytes = progress.to_peer_bytes,
 		.to_local_bytes = progress.to_local_bytes,
 		.links_lost = progress.links_lost,
+		.replayed_bytes = progress.replayed_bytes,
 		.resume_deadline_ms = outgoing->peer->resume_deadline_ms,
 	};
 	if (progress.lost_ms > 0)

@@ -149,9 +149,24 @@ static struct chunk *next_filled(const struct chunk *chunk)
 	return chunk->next && chunk->next->end > 0 ? chunk->next : NULL;
 }
 
+/* Of what replay_unsent() returned, the part that was sent before */
+static uint64_t sent_before(const struct replay *replay)
+{
+	uint64_t end = replay->unsent->end_offset;
+	struct frame_header first;
+	struct error impossible;
+
+	if (frame_header_decode(replay->unsent->bytes + replay->unsent_begin, &first, &impossible) <
+			0 ||
+		first.offset >= replay->sent)
+		return 0;
+	return (end < replay->sent ? end : replay->sent) - first.offset;
+}
+
 void replay_sent(struct replay *replay)
 {
 	assert(replay->unsent);
+	replay->replayed += sent_before(replay);
 	/* What is sent again does not unsay what was sent before. */
 	if (replay->sent < replay->unsent->end_offset)
 		replay->sent = replay->unsent->end_offset;

@@ -27,7 +27,8 @@ struct replay {
 	uint64_t acknowledged; /* positions since the channel was opened */
 	uint64_t sent;
 	uint64_t taken;
-	bool eof_taken; /* the position of the EOF is taken - 1 */
+	uint64_t replayed; /* positions that were sent a second time, or more often */
+	bool eof_taken;    /* the position of the EOF is taken - 1 */
 };
 
 /**
