@@ -27,6 +27,7 @@ static const struct session_settings session_settings = {
 struct channel {
 	struct list place; /* in its worker's list */
 	struct worker *worker;
+	struct loop *loop; /* the worker's, held: holders may outlive the worker */
 	struct flow flow;
 	struct link *attempt; /* opener: the link that may come next */
 	struct channel_name name;
@@ -80,8 +81,10 @@ void channel_hold(struct channel *channel)
 
 void channel_put(struct channel *channel)
 {
-	if (atomic_fetch_sub(&channel->references, 1) == 1)
-		free(channel);
+	if (atomic_fetch_sub(&channel->references, 1) > 1)
+		return;
+	loop_put(channel->loop);
+	free(channel);
 }
 
 void channel_progress(struct channel *channel, struct channel_progress *progress)
@@ -460,6 +463,8 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->open_handles = 2;
 	atomic_init(&channel->references, 2);
 	channel->worker = worker;
+	channel->loop = worker->loop;
+	loop_hold(channel->loop);
 	channel->flow.link = link;
 	channel->flow.local_fd = local_fd;
 	channel->name = *name;
@@ -540,7 +545,8 @@ static void end_here(void *argument)
 void channel_end(struct channel *channel)
 {
 	channel_hold(channel);
-	loop_post(channel->worker->loop, end_here, channel);
+	if (!loop_post(channel->loop, end_here, channel))
+		channel_put(channel);
 }
 
 void channel_stop_listed(struct list *place)

@@ -87,7 +87,7 @@ void channel_progress(struct channel *channel, struct channel_progress *progress
 /** End it on both hosts (RESET); from any thread */
 void channel_end(struct channel *channel);
 
-/** For worker_stop(), on its loop */
+/** For workers_stop(), on its loop */
 void channel_stop_listed(struct list *place);
 
 #endif

@@ -261,8 +261,7 @@ static void stop(struct server *server)
 	/* What the conversations said last still passes: a peer may wait for it. */
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		(void)worker_drain(daemon->workers[i], LAST_WORDS_MS / daemon->worker_count);
-	for (unsigned i = 0; i < daemon->worker_count; i++)
-		worker_stop(daemon->workers[i]);
+	workers_stop(daemon->workers, daemon->worker_count);
 	if (server->loop) {
 		uv_walk(loop_uv(server->loop), close_handle, NULL);
 		loop_free(server->loop);

@@ -79,7 +79,10 @@ static void open_here(void *argument)
 static void try_address(struct opening *opening)
 {
 	opening->done = false;
-	loop_post(opening->worker->loop, open_here, opening);
+	if (!loop_post(opening->worker->loop, open_here, opening)) {
+		error_set(&opening->err, ERROR_LINK, "culvertd is stopping");
+		return;
+	}
 	uv_mutex_lock(&opening->lock);
 	while (!opening->done)
 		uv_cond_wait(&opening->changed, &opening->lock);

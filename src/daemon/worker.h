@@ -1,7 +1,7 @@
 /* A loop of the data path with what its channels share. There is one per core; a channel lives on
  * one of them.
  *
- * Threads: everything here belongs to the loop's thread, but for worker_drain() and worker_stop().
+ * Threads: everything here belongs to the loop's thread, but for worker_drain() and workers_stop().
  */
 #ifndef CULVERT_DAEMON_WORKER_H
 #define CULVERT_DAEMON_WORKER_H
@@ -25,6 +25,7 @@ struct worker {
 	struct list channels;  /* struct channel */
 	atomic_uint channel_count;
 	size_t link_count; /* on the first list */
+	bool stopping;     /* no more links come to it */
 	unsigned char
 		scratch[WORKER_SCRATCH_BYTES]; /* what was just received; nothing is kept here */
 };
@@ -36,7 +37,11 @@ struct worker *worker_new(struct budget *budget, struct error *err);
  */
 bool worker_drain(struct worker *worker, unsigned timeout_ms);
 
-/** End every channel (RESET "this host is stopping"), then the thread. From any other thread */
-void worker_stop(struct worker *worker);
+/**
+ * End every channel of @workers (RESET "this host is stopping"), then their threads, and free them:
+ * all of a daemon's together, for links move from one to another. From any other thread, when no
+ * other thread opens channels or brings connections any more
+ */
+void workers_stop(struct worker **workers, unsigned count);
 
 #endif

@@ -131,8 +131,8 @@ void hosts_start(struct hosts *hosts)
 
 void host_stop_worker(struct host *host)
 {
-	while (host->daemon.worker_count > 0)
-		worker_stop(host->daemon.workers[--host->daemon.worker_count]);
+	workers_stop(host->daemon.workers, host->daemon.worker_count);
+	host->daemon.worker_count = 0;
 }
 
 static void host_free(struct host *host)

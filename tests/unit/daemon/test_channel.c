@@ -336,6 +336,14 @@ static void an_end_may_be_asked_for_twice(void **state)
 	assert_ended(&line, ERROR_CANCELLED, "ended by the migration");
 }
 
+static void an_end_may_be_asked_for_when_its_worker_is_gone(void **state)
+{
+	(void)state;
+	host_stop_worker(&hosts.a);
+	channel_end(line.channel);
+	assert_ended(&line, ERROR_CANCELLED, "culvertd is stopping");
+}
+
 static void an_acceptor_that_stops_is_told_as_such(void **state)
 {
 	(void)state;
@@ -453,6 +461,7 @@ int main(void)
 		TEST(a_connection_reset_in_full_flow_ends_both_sides),
 		TEST(an_end_by_the_driver_ends_both_sides),
 		TEST(an_end_may_be_asked_for_twice),
+		TEST(an_end_may_be_asked_for_when_its_worker_is_gone),
 		TEST(an_acceptor_that_stops_is_told_as_such),
 		TEST(an_opener_that_stops_closes_the_other_side),
 		TEST(a_worker_stops_in_full_flow),
