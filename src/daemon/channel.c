@@ -29,7 +29,6 @@ struct channel {
 	struct worker *worker;
 	struct loop *loop; /* the worker's, held: holders may outlive the worker */
 	struct flow flow;
-	struct link *attempt; /* opener: the link that may come next */
 	struct channel_name name;
 	struct redial *redial;
 	struct channel_table *table;
@@ -37,7 +36,6 @@ struct channel {
 	uint64_t resume_deadline_ms;
 	uint64_t lost_ms; /* when the link was lost, on the clock of the loop */
 	char lost_why[160];
-	uint64_t redial_ms; /* when to try next; UINT64_MAX while an attempt is under way */
 	int local_interest;
 	bool lingering; /* RESET came; what came before it is being delivered */
 	bool closing;
@@ -150,13 +148,10 @@ static void end(struct channel *channel, const struct error *failure)
 	fd_close(&channel->flow.local_fd);
 	session_fini(&channel->flow.session);
 	redial_free(channel->redial);
-	if (channel->attempt)
-		link_abort(channel->attempt);
 	if (channel->flow.link && failure->code == ERROR_LINK)
 		link_abort(channel->flow.link);
 	else if (channel->flow.link)
 		link_finish(channel->flow.link);
-	channel->attempt = NULL;
 	channel->flow.link = NULL;
 	if (channel->table)
 		channel_table_remove(channel->table, channel);
@@ -187,8 +182,9 @@ static uint64_t next_ms(const struct channel *channel)
 
 	if (channel->flow.link)
 		return session_next_ms(&channel->flow.session);
-	return channel->redial && channel->redial_ms < deadline_ms ? channel->redial_ms
-								   : deadline_ms;
+	if (channel->redial && redial_due_ms(channel->redial) < deadline_ms)
+		return redial_due_ms(channel->redial);
+	return deadline_ms;
 }
 
 /* The timer may fire early, never late. */
@@ -286,7 +282,7 @@ static void lose_link(struct channel *channel, const struct error *why)
 	atomic_fetch_add(&channel->links_lost, 1);
 	atomic_store(&channel->published_lost_ms, clock_now_ms());
 	if (channel->redial)
-		channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
+		redial_begin(channel->redial);
 }
 
 /* A new link is proven: go on where both sides are. */
@@ -311,8 +307,6 @@ static void on_redialled(struct link *link, const struct handshake *answer, void
 	struct channel *channel = owner;
 	struct error err;
 
-	channel->attempt = NULL;
-	redial_succeeded(channel->redial);
 	if (session_can_attach(&channel->flow.session, answer->peer_delivered)) {
 		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
 		return;
@@ -322,25 +316,24 @@ static void on_redialled(struct link *link, const struct handshake *answer, void
 	end(channel, &err);
 }
 
-static void on_redial_failed(struct link *link, const struct error *why, void *owner)
+/* The peer proved itself and knows nothing of this channel: it has ended there. */
+static void on_redial_refused(const struct error *why, void *owner)
 {
 	struct channel *channel = owner;
 	struct error err;
 
-	channel->attempt = NULL;
-	if (!link_was_refused(link)) {
-		channel->redial_ms =
-			loop_now_ms(channel->worker->loop) + redial_pause_ms(channel->redial);
-		set_timer(channel);
-		return;
-	}
-	/* The peer proved itself and knows nothing of this channel: it has ended there. */
 	error_set(&err, session_ended_well(&channel->flow.session) ? ERROR_NONE : ERROR_LINK,
 		"the channel did not outlive its lost connection: %s", why->message);
 	end(channel, &err);
 }
 
-static const struct link_events redial_events = {.up = on_redialled, .failed = on_redial_failed};
+static void on_redial_failed(void *owner)
+{
+	set_timer(owner);
+}
+
+static const struct redial_events redial_events = {
+	.up = on_redialled, .refused = on_redial_refused, .failed = on_redial_failed};
 
 static void wait_for_link(struct channel *channel)
 {
@@ -360,13 +353,9 @@ static void wait_for_link(struct channel *channel)
 		end(channel, &err);
 		return;
 	}
-	if (channel->redial && !channel->attempt && now_ms >= channel->redial_ms) {
+	if (channel->redial && now_ms >= redial_due_ms(channel->redial)) {
 		session_position(&channel->flow.session, &delivered, &limit);
-		channel->redial_ms = UINT64_MAX;
-		channel->attempt = redial_try(channel->redial, channel->worker, delivered, limit,
-			&redial_events, channel, &err);
-		if (!channel->attempt)
-			channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
+		redial_try(channel->redial, delivered, limit);
 	}
 	publish_progress(channel);
 	settle_interest(channel);
@@ -469,6 +458,8 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->flow.local_fd = local_fd;
 	channel->name = *name;
 	channel->redial = settings->redial;
+	if (channel->redial)
+		redial_set_owner(channel->redial, worker, &redial_events, channel);
 	channel->table = settings->table;
 	channel->resume_deadline_ms = settings->resume_deadline_ms;
 	channel->flow.link_room = true;

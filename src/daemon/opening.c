@@ -46,6 +46,7 @@ static void on_up(struct link *link, const struct handshake *answer, void *owner
 	};
 
 	snprintf(opening->peer_text, sizeof(opening->peer_text), "%s", link_peer_text(link));
+	redial_prefer(opening->redial, opening->address);
 	opening->redial = NULL;
 	opening->channel = channel_start(
 		opening->worker, link, fd_take(&opening->local_fd), &settings, &opening->err);
