@@ -53,29 +53,49 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 	va_end(arguments);
 }
 
+/* How often an event was written of late */
+struct limit {
+	const char *event; /* NULL: of no event yet */
+	uint64_t period_began_ms;
+	unsigned written;
+	uint64_t suppressed;
+};
+
+/* Those of more events than there are places share the last one. */
+static struct limit *find_limit(const char *event)
+{
+	static struct limit limits[16];
+	struct limit *limit = limits;
+	const struct limit *last = limits + sizeof(limits) / sizeof(limits[0]) - 1;
+
+	while (limit < last && limit->event && strcmp(limit->event, event) != 0)
+		limit++;
+	limit->event = event;
+	return limit;
+}
+
 /* @returns whether a limited line may be written now; *@left_out: how many were not, to be told */
-static bool take_turn(uint64_t *left_out)
+static bool take_turn(const char *event, uint64_t *left_out)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static uint64_t period_began_ms;
-	static unsigned written;
-	static uint64_t suppressed;
 	uint64_t now_ms = clock_now_ms();
+	struct limit *limit;
 	bool allowed;
 
 	*left_out = 0;
 	pthread_mutex_lock(&lock);
-	if (now_ms - period_began_ms >= LOG_LIMITED_MS) {
-		period_began_ms = now_ms;
-		written = 0;
-		*left_out = suppressed;
-		suppressed = 0;
+	limit = find_limit(event);
+	if (now_ms - limit->period_began_ms >= LOG_LIMITED_MS) {
+		limit->period_began_ms = now_ms;
+		limit->written = 0;
+		*left_out = limit->suppressed;
+		limit->suppressed = 0;
 	}
-	allowed = written < LOG_LIMITED_COUNT;
+	allowed = limit->written < LOG_LIMITED_COUNT;
 	if (allowed)
-		written++;
+		limit->written++;
 	else
-		suppressed++;
+		limit->suppressed++;
 	pthread_mutex_unlock(&lock);
 	return allowed;
 }
@@ -85,11 +105,11 @@ void log_event_limited(enum log_level level, const char *event, const char *form
 	uint64_t left_out;
 	va_list arguments;
 
-	if (!take_turn(&left_out))
+	if (!take_turn(event, &left_out))
 		return;
 	if (left_out > 0)
-		log_event(
-			LOG_WARNING, "log.suppressed", "lines=%llu", (unsigned long long)left_out);
+		log_event(LOG_WARNING, "log.suppressed", "of=%s lines=%llu", event,
+			(unsigned long long)left_out);
 	va_start(arguments, format);
 	write_line(level, event, format, arguments);
 	va_end(arguments);

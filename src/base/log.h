@@ -21,8 +21,8 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 
 /**
  * As log_event(), for what anyone on the network can cause: at most LOG_LIMITED_COUNT lines in
- * LOG_LIMITED_MS, so that nobody can fill a disk. How many were left out is told later, in an event
- * "log.suppressed".
+ * LOG_LIMITED_MS for each @event, so that nobody can fill a disk, or hide one kind of event behind
+ * another. How many were left out is told later, in an event "log.suppressed".
  */
 void log_event_limited(enum log_level level, const char *event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -53,6 +53,28 @@ int parse_duration(const char *text, uint64_t *duration_ms, struct error *err)
 		"'%s' is not a duration: write 250ms, 30s, 5m or 1h, at most a year", text);
 }
 
+int parse_size(
+	const char *text, uint64_t lowest, uint64_t highest, uint64_t *bytes, struct error *err)
+{
+	static const struct {
+		const char *unit;
+		unsigned shift;
+	} units[] = {{"", 0}, {"k", 10}, {"m", 20}, {"g", 30}};
+	uint64_t value;
+	const char *rest = leading_number(text, &value);
+
+	for (size_t i = 0; rest && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(rest, units[i].unit) != 0 || value > highest >> units[i].shift ||
+			value << units[i].shift < lowest)
+			continue;
+		*bytes = value << units[i].shift;
+		return 0;
+	}
+	return error_set(err, ERROR_USAGE,
+		"'%s' is not a size from %llum to %llum: write 512k, 64m or 1g", text,
+		(unsigned long long)lowest >> 20, (unsigned long long)highest >> 20);
+}
+
 int parse_host_port(
 	const char *text, const char *default_port, struct host_port *result, struct error *err)
 {

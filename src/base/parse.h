@@ -14,6 +14,10 @@ int parse_number(
 /** "250ms", "30s", "5m", "1h"; a bare number is seconds. At most a year */
 int parse_duration(const char *text, uint64_t *duration_ms, struct error *err);
 
+/** "512k", "64m", "1g"; a bare number is bytes. From @lowest to @highest, whole mebibytes both */
+int parse_size(
+	const char *text, uint64_t lowest, uint64_t highest, uint64_t *bytes, struct error *err);
+
 struct host_port {
 	char host[256]; /* a name or a numeric address, without brackets */
 	char port[6];   /* digits, 1 to 65535 */

@@ -37,6 +37,7 @@ static void read_figures(const json_t *object, struct snapshot *snapshot)
 	snapshot->tunnel_to_peer_bytes = read_figure(object, "tunnel_to_peer_bytes");
 	snapshot->tunnel_to_local_bytes = read_figure(object, "tunnel_to_local_bytes");
 	snapshot->links_lost = read_figure(object, "links_lost");
+	snapshot->replayed_bytes = read_figure(object, "replayed_bytes");
 	snapshot->linkless_ms = read_figure(object, "linkless_ms");
 	snapshot->resume_deadline_ms = read_figure(object, "resume_deadline_ms");
 }

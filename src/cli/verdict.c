@@ -80,7 +80,9 @@ static void print_figures(FILE *file, const struct snapshot *snapshot)
 			snapshot->host, to_local.text);
 	}
 	if (snapshot->links_lost > 0)
-		fprintf(file, "  links lost     %llu\n", (unsigned long long)snapshot->links_lost);
+		fprintf(file, "  links lost     %llu, %s sent again\n",
+			(unsigned long long)snapshot->links_lost,
+			format_bytes(snapshot->replayed_bytes).text);
 }
 
 static void print_advice(FILE *file, const struct snapshot *snapshot, const struct options *options)

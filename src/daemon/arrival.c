@@ -227,5 +227,6 @@ void arrival_serve(struct daemon *daemon, int fd)
 	arrival->worker = daemon_worker(daemon);
 	arrival->fd = fd;
 	arrival->local_fd = -1;
-	loop_post(arrival->worker->loop, serve_here, arrival);
+	if (!loop_post(arrival->worker->loop, serve_here, arrival))
+		arrival_free(arrival);
 }

@@ -16,6 +16,7 @@
 /* How long a local program may take what came before a RESET */
 #define LINGER_MS 2000
 
+/* ... of every channel; its budget is its worker's */
 static const struct session_settings session_settings = {
 	.replay_bytes = 8 << 20,
 	.window_bytes = 2 << 20,
@@ -26,8 +27,8 @@ static const struct session_settings session_settings = {
 struct channel {
 	struct list place; /* in its worker's list */
 	struct worker *worker;
+	struct loop *loop; /* the worker's, held: holders may outlive the worker */
 	struct flow flow;
-	struct link *attempt; /* opener: the link that may come next */
 	struct channel_name name;
 	struct redial *redial;
 	struct channel_table *table;
@@ -35,7 +36,6 @@ struct channel {
 	uint64_t resume_deadline_ms;
 	uint64_t lost_ms; /* when the link was lost, on the clock of the loop */
 	char lost_why[160];
-	uint64_t redial_ms; /* when to try next; UINT64_MAX while an attempt is under way */
 	int local_interest;
 	bool lingering; /* RESET came; what came before it is being delivered */
 	bool closing;
@@ -47,6 +47,7 @@ struct channel {
 	_Atomic uint64_t to_peer_bytes;
 	_Atomic uint64_t to_local_bytes;
 	_Atomic uint64_t links_lost;
+	_Atomic uint64_t replayed_bytes;
 	_Atomic uint64_t published_lost_ms; /* of clock_now_ms(); 0: it has a link */
 	atomic_bool ended;
 	struct error failure; /* written before ended is set */
@@ -78,8 +79,10 @@ void channel_hold(struct channel *channel)
 
 void channel_put(struct channel *channel)
 {
-	if (atomic_fetch_sub(&channel->references, 1) == 1)
-		free(channel);
+	if (atomic_fetch_sub(&channel->references, 1) > 1)
+		return;
+	loop_put(channel->loop);
+	free(channel);
 }
 
 void channel_progress(struct channel *channel, struct channel_progress *progress)
@@ -87,6 +90,7 @@ void channel_progress(struct channel *channel, struct channel_progress *progress
 	progress->to_peer_bytes = atomic_load(&channel->to_peer_bytes);
 	progress->to_local_bytes = atomic_load(&channel->to_local_bytes);
 	progress->links_lost = atomic_load(&channel->links_lost);
+	progress->replayed_bytes = atomic_load(&channel->replayed_bytes);
 	progress->lost_ms = atomic_load(&channel->published_lost_ms);
 	progress->ended = atomic_load(&channel->ended);
 	progress->failure = (struct error){0};
@@ -99,6 +103,8 @@ static void publish_progress(struct channel *channel)
 	atomic_store_explicit(&channel->to_peer_bytes, channel->flow.session.to_peer.acknowledged,
 		memory_order_relaxed);
 	atomic_store_explicit(&channel->to_local_bytes, channel->flow.session.to_local.delivered,
+		memory_order_relaxed);
+	atomic_store_explicit(&channel->replayed_bytes, channel->flow.session.to_peer.replayed,
 		memory_order_relaxed);
 }
 
@@ -115,7 +121,8 @@ static void log_end(const struct channel *channel)
 	const struct error *failure = &channel->failure;
 	bool failed = failure->code != ERROR_NONE;
 
-	log_event(failed ? LOG_WARNING : LOG_INFO, "channel.ended",
+	/* A peer opens and ends channels as it likes. */
+	log_event_limited(failed ? LOG_WARNING : LOG_INFO, "channel.ended",
 		"channel=%s peer=%s service=%s %s to_peer_bytes=%llu to_local_bytes=%llu%s%s%s",
 		channel->name.id, channel->name.peer, channel->name.service,
 		channel->name.direction,
@@ -141,13 +148,10 @@ static void end(struct channel *channel, const struct error *failure)
 	fd_close(&channel->flow.local_fd);
 	session_fini(&channel->flow.session);
 	redial_free(channel->redial);
-	if (channel->attempt)
-		link_abort(channel->attempt);
 	if (channel->flow.link && failure->code == ERROR_LINK)
 		link_abort(channel->flow.link);
 	else if (channel->flow.link)
 		link_finish(channel->flow.link);
-	channel->attempt = NULL;
 	channel->flow.link = NULL;
 	if (channel->table)
 		channel_table_remove(channel->table, channel);
@@ -178,8 +182,9 @@ static uint64_t next_ms(const struct channel *channel)
 
 	if (channel->flow.link)
 		return session_next_ms(&channel->flow.session);
-	return channel->redial && channel->redial_ms < deadline_ms ? channel->redial_ms
-								   : deadline_ms;
+	if (channel->redial && redial_due_ms(channel->redial) < deadline_ms)
+		return redial_due_ms(channel->redial);
+	return deadline_ms;
 }
 
 /* The timer may fire early, never late. */
@@ -267,7 +272,7 @@ static void lose_link(struct channel *channel, const struct error *why)
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 
-	log_event(LOG_WARNING, "link.lost", "channel=%s peer=%s service=%s reason=\"%s\"",
+	log_event_limited(LOG_WARNING, "link.lost", "channel=%s peer=%s service=%s reason=\"%s\"",
 		channel->name.id, channel->name.peer, channel->name.service, why->message);
 	if (channel->flow.link)
 		link_abort(channel->flow.link);
@@ -277,7 +282,7 @@ static void lose_link(struct channel *channel, const struct error *why)
 	atomic_fetch_add(&channel->links_lost, 1);
 	atomic_store(&channel->published_lost_ms, clock_now_ms());
 	if (channel->redial)
-		channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
+		redial_begin(channel->redial);
 }
 
 /* A new link is proven: go on where both sides are. */
@@ -289,11 +294,11 @@ static void gain_link(
 	atomic_store(&channel->published_lost_ms, 0);
 	flow_gain_link(&channel->flow, link, delivered, limit, now_ms);
 	link_carry(link, on_link, channel);
-	log_event(LOG_NOTICE, "link.resumed",
-		"channel=%s peer=%s service=%s after_ms=%llu replay_bytes=%llu", channel->name.id,
+	log_event_limited(LOG_NOTICE, "link.resumed",
+		"channel=%s peer=%s service=%s after_ms=%llu replayed_bytes=%llu", channel->name.id,
 		channel->name.peer, channel->name.service,
 		(unsigned long long)(now_ms - channel->lost_ms),
-		(unsigned long long)(channel->flow.session.to_peer.taken - delivered));
+		(unsigned long long)(channel->flow.session.to_peer.sent - delivered));
 	set_timer(channel);
 }
 
@@ -302,8 +307,6 @@ static void on_redialled(struct link *link, const struct handshake *answer, void
 	struct channel *channel = owner;
 	struct error err;
 
-	channel->attempt = NULL;
-	redial_succeeded(channel->redial);
 	if (session_can_attach(&channel->flow.session, answer->peer_delivered)) {
 		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
 		return;
@@ -313,25 +316,24 @@ static void on_redialled(struct link *link, const struct handshake *answer, void
 	end(channel, &err);
 }
 
-static void on_redial_failed(struct link *link, const struct error *why, void *owner)
+/* The peer proved itself and knows nothing of this channel: it has ended there. */
+static void on_redial_refused(const struct error *why, void *owner)
 {
 	struct channel *channel = owner;
 	struct error err;
 
-	channel->attempt = NULL;
-	if (!link_was_refused(link)) {
-		channel->redial_ms =
-			loop_now_ms(channel->worker->loop) + redial_pause_ms(channel->redial);
-		set_timer(channel);
-		return;
-	}
-	/* The peer proved itself and knows nothing of this channel: it has ended there. */
 	error_set(&err, session_ended_well(&channel->flow.session) ? ERROR_NONE : ERROR_LINK,
 		"the channel did not outlive its lost connection: %s", why->message);
 	end(channel, &err);
 }
 
-static const struct link_events redial_events = {.up = on_redialled, .failed = on_redial_failed};
+static void on_redial_failed(void *owner)
+{
+	set_timer(owner);
+}
+
+static const struct redial_events redial_events = {
+	.up = on_redialled, .refused = on_redial_refused, .failed = on_redial_failed};
 
 static void wait_for_link(struct channel *channel)
 {
@@ -351,13 +353,9 @@ static void wait_for_link(struct channel *channel)
 		end(channel, &err);
 		return;
 	}
-	if (channel->redial && !channel->attempt && now_ms >= channel->redial_ms) {
+	if (channel->redial && now_ms >= redial_due_ms(channel->redial)) {
 		session_position(&channel->flow.session, &delivered, &limit);
-		channel->redial_ms = UINT64_MAX;
-		channel->attempt = redial_try(channel->redial, channel->worker, delivered, limit,
-			&redial_events, channel, &err);
-		if (!channel->attempt)
-			channel->redial_ms = now_ms + redial_pause_ms(channel->redial);
+		redial_try(channel->redial, delivered, limit);
 	}
 	publish_progress(channel);
 	settle_interest(channel);
@@ -437,6 +435,7 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	const struct channel_settings *settings, struct error *err)
 {
 	const struct channel_name *name = &settings->name;
+	struct session_settings session = session_settings;
 	struct channel *channel = calloc(1, sizeof(*channel));
 
 	if (!channel || uv_poll_init(loop_uv(worker->loop), &channel->local, local_fd) != 0) {
@@ -453,20 +452,25 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->open_handles = 2;
 	atomic_init(&channel->references, 2);
 	channel->worker = worker;
+	channel->loop = worker->loop;
+	loop_hold(channel->loop);
 	channel->flow.link = link;
 	channel->flow.local_fd = local_fd;
 	channel->name = *name;
 	channel->redial = settings->redial;
+	if (channel->redial)
+		redial_set_owner(channel->redial, worker, &redial_events, channel);
 	channel->table = settings->table;
 	channel->resume_deadline_ms = settings->resume_deadline_ms;
 	channel->flow.link_room = true;
 	channel->timer_ms = UINT64_MAX;
-	session_init(&channel->flow.session, &session_settings, &worker->pool, settings->peer_limit,
+	session.budget = worker->budget;
+	session_init(&channel->flow.session, &session, &worker->pool, settings->peer_limit,
 		loop_now_ms(worker->loop));
 	list_append(&worker->channels, &channel->place);
 	atomic_fetch_add(&worker->channel_count, 1);
 	link_carry(link, on_link, channel);
-	log_event(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
+	log_event_limited(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
 		name->peer, name->service, name->direction);
 	channel->flow.again = true;
 	set_timer(channel);
@@ -532,7 +536,8 @@ static void end_here(void *argument)
 void channel_end(struct channel *channel)
 {
 	channel_hold(channel);
-	loop_post(channel->worker->loop, end_here, channel);
+	if (!loop_post(channel->loop, end_here, channel))
+		channel_put(channel);
 }
 
 void channel_stop_listed(struct list *place)

@@ -37,7 +37,8 @@ struct channel_progress {
 	uint64_t to_peer_bytes;  /* acknowledged by the peer */
 	uint64_t to_local_bytes; /* delivered to the local program */
 	uint64_t links_lost;
-	uint64_t lost_ms; /* 0: it has a link; else when that was lost, of clock_now_ms() */
+	uint64_t replayed_bytes; /* sent a second time over the links that followed */
+	uint64_t lost_ms;        /* 0: it has a link; else when that was lost, of clock_now_ms() */
 	bool ended;
 	struct error failure; /* once ended: ERROR_NONE when both sides finished properly */
 };
@@ -86,7 +87,7 @@ void channel_progress(struct channel *channel, struct channel_progress *progress
 /** End it on both hosts (RESET); from any thread */
 void channel_end(struct channel *channel);
 
-/** For worker_stop(), on its loop */
+/** For workers_stop(), on its loop */
 void channel_stop_listed(struct list *place);
 
 #endif

@@ -14,6 +14,11 @@
 /* How long a channel waits for a new link */
 #define RESUME_DEADLINE_MS 300000
 
+/* What all channels together may hold of bytes not yet acknowledged, beyond a floor for each */
+#define REPLAY_MEMORY_BYTES       ((size_t)256 << 20)
+#define REPLAY_MEMORY_LEAST_BYTES ((size_t)1 << 20)
+#define REPLAY_MEMORY_MOST_BYTES  ((size_t)64 << 30)
+
 struct reading {
 	struct config *config;
 	const char *path;
@@ -104,6 +109,18 @@ static int set_group(gid_t *place, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_memory(size_t *place, const char *value, struct error *err)
+{
+	uint64_t bytes;
+
+	if (*place)
+		return error_set(err, ERROR_USAGE, "given twice");
+	if (parse_size(value, REPLAY_MEMORY_LEAST_BYTES, REPLAY_MEMORY_MOST_BYTES, &bytes, err) < 0)
+		return -1;
+	*place = (size_t)bytes;
+	return 0;
+}
+
 static int set_host_key(
 	struct config *config, const char *key, const char *value, struct error *err)
 {
@@ -123,6 +140,8 @@ static int set_host_key(
 		return set_path(&config->runtime_directory, value, err);
 	if (strcmp(key, "control_group") == 0)
 		return set_group(&config->control_group, value, err);
+	if (strcmp(key, "replay_memory") == 0)
+		return set_memory(&config->replay_memory_bytes, value, err);
 	return error_set(err, ERROR_USAGE, "is not a key of [host]");
 }
 
@@ -263,6 +282,8 @@ static int check_whole(struct config *config, const char *path, struct error *er
 		return error_set(err, ERROR_USAGE, "%s: [host] lacks 'name'", path);
 	if (config->listen.count == 0)
 		add_address(&config->listen, "0.0.0.0", &ignored);
+	if (config->replay_memory_bytes == 0)
+		config->replay_memory_bytes = REPLAY_MEMORY_BYTES;
 	if (set_default(&config->ca, "/etc/culvert/ca.pem", err) < 0 ||
 		set_default(&config->certificate, "/etc/culvert/host.pem", err) < 0 ||
 		set_default(&config->key, "/etc/culvert/host.key", err) < 0 ||

@@ -39,6 +39,7 @@ struct config {
 	char *qmp_directory;
 	char *runtime_directory;
 	gid_t control_group;
+	size_t replay_memory_bytes; /* for all channels together */
 	struct config_peer *peers;
 	size_t peer_count;
 };

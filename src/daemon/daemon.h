@@ -13,12 +13,14 @@
 #include "daemon/offer.h"
 #include "daemon/worker.h"
 #include "io/tls.h"
+#include "tunnel/budget.h"
 
 #define WORKERS_MOST 64
 
 struct daemon {
 	struct config *config;
 	struct tls_context *tls;
+	struct budget replay_budget;
 	struct worker *workers[WORKERS_MOST];
 	unsigned worker_count;
 	atomic_uint next_worker;

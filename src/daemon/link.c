@@ -55,17 +55,26 @@ static void on_deadline(uv_timer_t *deadline);
 static void arrive(void *argument);
 static void free_link(struct link *link);
 
+/* It has no handles any more. */
+static void fail_to_arrive(struct link *link)
+{
+	struct error err;
+
+	error_set(&err, ERROR_LINK, "culvertd is stopping");
+	link->events->failed(link, &err, link->owner);
+	free_link(link);
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
 	struct link *link = handle->data;
 
 	if (--link->open_handles > 0)
 		return;
-	if (link->state == LINK_MOVING) {
-		loop_post(link->worker->loop, arrive, link);
-		return;
-	}
-	free_link(link);
+	if (link->state != LINK_MOVING)
+		free_link(link);
+	else if (!loop_post(link->worker->loop, arrive, link))
+		fail_to_arrive(link);
 }
 
 static void leave_list(struct link *link)
@@ -331,11 +340,12 @@ static void free_link(struct link *link)
 static struct link *link_new(struct worker *worker, struct tls_context *tls, int fd, bool acceptor,
 	const struct link_events *events, void *owner, struct error *err)
 {
-	struct link *link = calloc(1, sizeof(*link));
+	struct link *link = worker->stopping ? NULL : calloc(1, sizeof(*link));
 
 	if (!link) {
 		close(fd);
-		error_set(err, ERROR_LOCAL, "no memory for a connection");
+		error_set(err, worker->stopping ? ERROR_LINK : ERROR_LOCAL,
+			worker->stopping ? "culvertd is stopping" : "no memory for a connection");
 		return NULL;
 	}
 	link->fd = fd;
@@ -484,6 +494,10 @@ static void arrive(void *argument)
 	struct link *link = argument;
 	struct error err;
 
+	if (link->worker->stopping) {
+		fail_to_arrive(link);
+		return;
+	}
 	link->state = LINK_ASKING;
 	if (open_handles(link, &err) == 0) {
 		link->arrived(link, link->owner);

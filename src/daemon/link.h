@@ -85,7 +85,7 @@ void link_finish(struct link *link);
 /** Close at once. The link is no longer the caller's */
 void link_abort(struct link *link);
 
-/** For worker_stop(): close the link that is at @place of its worker's list, telling its owner */
+/** For workers_stop(): close the link that is at @place of its worker's list, telling its owner */
 void link_stop_listed(struct list *place);
 
 #endif

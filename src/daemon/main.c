@@ -203,7 +203,7 @@ static int start_workers(struct daemon *daemon, struct error *err)
 	if (wanted > WORKERS_MOST)
 		wanted = WORKERS_MOST;
 	while (daemon->worker_count < wanted) {
-		struct worker *worker = worker_new(err);
+		struct worker *worker = worker_new(&daemon->replay_budget, err);
 
 		if (!worker)
 			return -1;
@@ -223,6 +223,7 @@ static int start(struct server *server, const char *config_path, struct error *e
 		daemon->config->ca, daemon->config->certificate, daemon->config->key, err);
 	if (!daemon->tls)
 		return error_prefix(err, "%s", config_path);
+	budget_init(&daemon->replay_budget, daemon->config->replay_memory_bytes);
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
@@ -265,8 +266,7 @@ static void stop(struct server *server)
 	/* What the conversations said last still passes: a peer may wait for it. */
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		(void)worker_drain(daemon->workers[i], LAST_WORDS_MS / daemon->worker_count);
-	for (unsigned i = 0; i < daemon->worker_count; i++)
-		worker_stop(daemon->workers[i]);
+	workers_stop(daemon->workers, daemon->worker_count);
 	if (server->loop) {
 		uv_walk(loop_uv(server->loop), close_handle, NULL);
 		loop_free(server->loop);

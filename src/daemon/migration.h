@@ -47,6 +47,7 @@ struct tunnel_figures {
 	uint64_t to_peer_bytes;  /* acknowledged by the peer */
 	uint64_t to_local_bytes; /* delivered to the hypervisor here */
 	uint64_t links_lost;
+	uint64_t replayed_bytes;     /* sent a second time because of that */
 	uint64_t linkless_ms;        /* how long it has had no link; 0: it has one */
 	uint64_t resume_deadline_ms; /* how long it may */
 };

@@ -46,6 +46,7 @@ static void on_up(struct link *link, const struct handshake *answer, void *owner
 	};
 
 	snprintf(opening->peer_text, sizeof(opening->peer_text), "%s", link_peer_text(link));
+	redial_prefer(opening->redial, opening->address);
 	opening->redial = NULL;
 	opening->channel = channel_start(
 		opening->worker, link, fd_take(&opening->local_fd), &settings, &opening->err);
@@ -79,7 +80,10 @@ static void open_here(void *argument)
 static void try_address(struct opening *opening)
 {
 	opening->done = false;
-	loop_post(opening->worker->loop, open_here, opening);
+	if (!loop_post(opening->worker->loop, open_here, opening)) {
+		error_set(&opening->err, ERROR_LINK, "culvertd is stopping");
+		return;
+	}
 	uv_mutex_lock(&opening->lock);
 	while (!opening->done)
 		uv_cond_wait(&opening->changed, &opening->lock);

@@ -13,6 +13,7 @@ static void add(struct tunnel_figures *figures, const struct channel_progress *p
 	figures->to_peer_bytes += progress->to_peer_bytes;
 	figures->to_local_bytes += progress->to_local_bytes;
 	figures->links_lost += progress->links_lost;
+	figures->replayed_bytes += progress->replayed_bytes;
 }
 
 void outgoing_stream_end(struct outgoing *outgoing)

@@ -19,10 +19,16 @@ struct redial {
 	unsigned char secret[CHANNEL_SECRET_BYTES];
 	uint64_t epoch;
 	uint64_t pause_ms;
+	uint64_t due_ms;
 	struct sockaddr_storage addresses[ADDRESSES_MOST];
 	socklen_t lengths[ADDRESSES_MOST];
 	size_t count;
-	size_t next;
+	size_t place; /* of the address that was tried last */
+	bool moves;   /* the next attempt goes to the one after it */
+	struct link *attempt;
+	struct worker *worker;
+	const struct redial_events *events;
+	void *owner;
 };
 
 struct redial *redial_new(
@@ -44,6 +50,8 @@ void redial_free(struct redial *redial)
 {
 	if (!redial)
 		return;
+	if (redial->attempt)
+		link_abort(redial->attempt);
 	OPENSSL_cleanse(redial->secret, sizeof(redial->secret));
 	free(redial);
 }
@@ -56,7 +64,24 @@ void redial_add(struct redial *redial, const struct addrinfo *address)
 	redial->lengths[redial->count++] = address->ai_addrlen;
 }
 
-uint64_t redial_pause_ms(struct redial *redial)
+void redial_prefer(struct redial *redial, const struct addrinfo *address)
+{
+	for (size_t i = 0; i < redial->count; i++) {
+		if (redial->lengths[i] == address->ai_addrlen &&
+			memcmp(&redial->addresses[i], address->ai_addr, address->ai_addrlen) == 0)
+			redial->place = i;
+	}
+}
+
+void redial_set_owner(struct redial *redial, struct worker *worker,
+	const struct redial_events *events, void *owner)
+{
+	redial->worker = worker;
+	redial->events = events;
+	redial->owner = owner;
+}
+
+static void wait_before_next(struct redial *redial)
 {
 	uint64_t pause_ms = redial->pause_ms;
 	unsigned char random = 0;
@@ -66,34 +91,75 @@ uint64_t redial_pause_ms(struct redial *redial)
 		redial->pause_ms = LONGEST_PAUSE_MS;
 	/* Channels that lost their links together do not come back together. */
 	(void)RAND_bytes(&random, 1);
-	return pause_ms / 2 + pause_ms * random / 255;
+	redial->due_ms = loop_now_ms(redial->worker->loop) + pause_ms / 2 + pause_ms * random / 255;
 }
 
-void redial_succeeded(struct redial *redial)
+void redial_begin(struct redial *redial)
 {
 	redial->pause_ms = SHORTEST_PAUSE_MS;
+	/* Where the link was, it may well be again. */
+	redial->moves = false;
+	wait_before_next(redial);
 }
 
-struct link *redial_try(struct redial *redial, struct worker *worker, uint64_t delivered,
-	uint64_t limit, const struct link_events *events, void *owner, struct error *err)
+uint64_t redial_due_ms(const struct redial *redial)
 {
-	struct resume_message resume = {
+	return redial->attempt ? UINT64_MAX : redial->due_ms;
+}
+
+static void on_up(struct link *link, const struct handshake *answer, void *owner)
+{
+	struct redial *redial = owner;
+
+	redial->attempt = NULL;
+	redial->events->up(link, answer, redial->owner);
+}
+
+static void on_failed(struct link *link, const struct error *why, void *owner)
+{
+	struct redial *redial = owner;
+
+	redial->attempt = NULL;
+	if (link_was_refused(link)) {
+		redial->events->refused(why, redial->owner);
+		return;
+	}
+	wait_before_next(redial);
+	redial->events->failed(redial->owner);
+}
+
+static const struct link_events link_events = {.up = on_up, .failed = on_failed};
+
+static void fill_in(
+	struct redial *redial, struct resume_message *resume, uint64_t delivered, uint64_t limit)
+{
+	*resume = (struct resume_message){
 		.version = PROTOCOL_VERSION,
 		.delivered = delivered,
 		.limit = limit,
 		.epoch = ++redial->epoch,
 	};
-	size_t place = redial->next++ % redial->count;
-	struct handshake question;
-	struct link *link;
+	memcpy(resume->id, redial->id, sizeof(resume->id));
+	memcpy(resume->secret, redial->secret, sizeof(resume->secret));
+}
 
-	memcpy(resume.id, redial->id, sizeof(resume.id));
-	memcpy(resume.secret, redial->secret, sizeof(resume.secret));
+void redial_try(struct redial *redial, uint64_t delivered, uint64_t limit)
+{
+	struct resume_message resume;
+	struct handshake question;
+	struct error ignored;
+
+	if (redial->moves)
+		redial->place = (redial->place + 1) % redial->count;
+	redial->moves = true;
+	fill_in(redial, &resume, delivered, limit);
 	handshake_init_resumer(&question, &resume);
-	link = link_open(worker, redial->tls, (struct sockaddr *)&redial->addresses[place],
-		redial->lengths[place], redial->identity, &question, PATIENCE_MS, events, owner,
-		err);
+	redial->attempt = link_open(redial->worker, redial->tls,
+		(struct sockaddr *)&redial->addresses[redial->place],
+		redial->lengths[redial->place], redial->identity, &question, PATIENCE_MS,
+		&link_events, redial, &ignored);
+	if (!redial->attempt)
+		wait_before_next(redial);
 	OPENSSL_cleanse(&resume, sizeof(resume));
 	OPENSSL_cleanse(&question, sizeof(question));
-	return link;
 }

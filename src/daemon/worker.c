@@ -7,7 +7,7 @@
 
 #define DRAIN_TURN_MS 20
 
-struct worker *worker_new(struct error *err)
+struct worker *worker_new(struct budget *budget, struct error *err)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 
@@ -18,6 +18,7 @@ struct worker *worker_new(struct error *err)
 	list_init(&worker->links);
 	list_init(&worker->channels);
 	chunk_pool_init(&worker->pool);
+	worker->budget = budget;
 	worker->loop = loop_new(err);
 	if (!worker->loop) {
 		free(worker);
@@ -35,6 +36,7 @@ static void close_all(void *argument)
 {
 	struct worker *worker = argument;
 
+	worker->stopping = true;
 	while (!list_empty(&worker->channels))
 		channel_stop_listed(worker->channels.next);
 	while (!list_empty(&worker->links))
@@ -52,11 +54,25 @@ bool worker_drain(struct worker *worker, unsigned timeout_ms)
 	return true;
 }
 
-void worker_stop(struct worker *worker)
+void workers_stop(struct worker **workers, unsigned count)
 {
-	loop_post(worker->loop, close_all, worker);
-	loop_stop(worker->loop);
-	loop_free(worker->loop);
-	chunk_pool_fini(&worker->pool);
-	free(worker);
+	bool busy = true;
+
+	for (unsigned i = 0; i < count; i++) {
+		loop_post(workers[i]->loop, close_all, workers[i]);
+		loop_stop(workers[i]->loop);
+	}
+	for (unsigned i = 0; i < count; i++)
+		loop_join(workers[i]->loop);
+	/* A link on its way arrives at a worker that stops, and is closed there. */
+	while (busy) {
+		busy = false;
+		for (unsigned i = 0; i < count; i++)
+			busy |= loop_settle(workers[i]->loop);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		loop_free(workers[i]->loop);
+		chunk_pool_fini(&workers[i]->pool);
+		free(workers[i]);
+	}
 }

@@ -1,7 +1,7 @@
 /* A loop of the data path with what its channels share. There is one per core; a channel lives on
  * one of them.
  *
- * Threads: everything here belongs to the loop's thread, but for worker_drain() and worker_stop().
+ * Threads: everything here belongs to the loop's thread, but for worker_drain() and workers_stop().
  */
 #ifndef CULVERT_DAEMON_WORKER_H
 #define CULVERT_DAEMON_WORKER_H
@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "io/loop.h"
+#include "tunnel/budget.h"
 #include "tunnel/chunk.h"
 
 #define WORKER_SCRATCH_BYTES 65536
@@ -19,21 +20,28 @@
 struct worker {
 	struct loop *loop;
 	struct chunk_pool pool;
-	struct list links;    /* struct link, those not yet carrying a channel */
-	struct list channels; /* struct channel */
+	struct budget *budget; /* the daemon's */
+	struct list links;     /* struct link, those not yet carrying a channel */
+	struct list channels;  /* struct channel */
 	atomic_uint channel_count;
 	size_t link_count; /* on the first list */
+	bool stopping;     /* no more links come to it */
 	unsigned char
 		scratch[WORKER_SCRATCH_BYTES]; /* what was just received; nothing is kept here */
 };
 
-struct worker *worker_new(struct error *err);
+/** @budget  outlives it */
+struct worker *worker_new(struct budget *budget, struct error *err);
 
 /** Wait until its channels have ended by themselves. @returns whether they have, within @timeout_ms
  */
 bool worker_drain(struct worker *worker, unsigned timeout_ms);
 
-/** End every channel (RESET "this host is stopping"), then the thread. From any other thread */
-void worker_stop(struct worker *worker);
+/**
+ * End every channel of @workers (RESET "this host is stopping"), then their threads, and free them:
+ * all of a daemon's together, for links move from one to another. From any other thread, when no
+ * other thread opens channels or brings connections any more
+ */
+void workers_stop(struct worker **workers, unsigned count);
 
 #endif

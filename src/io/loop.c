@@ -1,6 +1,6 @@
 #include "io/loop.h"
 
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct task {
@@ -14,21 +14,25 @@ struct loop {
 	uv_async_t wake;
 	uv_thread_t thread;
 	bool threaded;
-	uv_mutex_t lock; /* guards the queue */
+	atomic_uint references;
+	uv_mutex_t lock; /* guards the following */
 	struct task *first;
 	struct task **last;
+	bool ended;
 };
 
-static void run_tasks(uv_async_t *wake)
+/* Under the lock */
+static struct task *take_tasks(struct loop *loop)
 {
-	struct loop *loop = wake->data;
-	struct task *task;
+	struct task *first = loop->first;
 
-	uv_mutex_lock(&loop->lock);
-	task = loop->first;
 	loop->first = NULL;
 	loop->last = &loop->first;
-	uv_mutex_unlock(&loop->lock);
+	return first;
+}
+
+static void run_each(struct task *task)
+{
 	while (task) {
 		struct task *next = task->next;
 
@@ -38,18 +42,36 @@ static void run_tasks(uv_async_t *wake)
 	}
 }
 
+/* @returns whether there were any */
+static bool run_tasks(struct loop *loop)
+{
+	struct task *first;
+
+	uv_mutex_lock(&loop->lock);
+	first = take_tasks(loop);
+	uv_mutex_unlock(&loop->lock);
+	run_each(first);
+	return first != NULL;
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	(void)run_tasks(wake->data);
+}
+
 struct loop *loop_new(struct error *err)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
 
 	if (!loop || uv_loop_init(&loop->uv) != 0 || uv_mutex_init(&loop->lock) != 0 ||
-		uv_async_init(&loop->uv, &loop->wake, run_tasks) != 0) {
+		uv_async_init(&loop->uv, &loop->wake, on_wake) != 0) {
 		free(loop);
 		error_set(err, ERROR_LOCAL, "cannot make an event loop: too few resources");
 		return NULL;
 	}
 	loop->wake.data = loop;
 	loop->last = &loop->first;
+	atomic_init(&loop->references, 1);
 	return loop;
 }
 
@@ -83,30 +105,80 @@ void loop_stop(struct loop *loop)
 	loop_post(loop, stop_here, loop);
 }
 
-void loop_free(struct loop *loop)
+void loop_join(struct loop *loop)
 {
 	if (loop->threaded)
 		uv_thread_join(&loop->thread);
+	loop->threaded = false;
+}
+
+bool loop_settle(struct loop *loop)
+{
+	bool busy;
+
+	uv_unref((uv_handle_t *)&loop->wake);
+	busy = run_tasks(loop) || uv_loop_alive(&loop->uv);
+	uv_run(&loop->uv, UV_RUN_NOWAIT);
+	return busy;
+}
+
+/* Nothing is posted from here on. @returns what was posted before */
+static struct task *close_queue(struct loop *loop)
+{
+	struct task *left;
+
+	uv_mutex_lock(&loop->lock);
+	loop->ended = true;
+	left = take_tasks(loop);
+	uv_mutex_unlock(&loop->lock);
+	return left;
+}
+
+void loop_free(struct loop *loop)
+{
+	loop_join(loop);
+	while (loop_settle(loop))
+		;
+	run_each(close_queue(loop));
 	uv_close((uv_handle_t *)&loop->wake, NULL);
 	uv_run(&loop->uv, UV_RUN_DEFAULT);
-	run_tasks(&loop->wake);
 	uv_loop_close(&loop->uv);
+	loop_put(loop);
+}
+
+void loop_hold(struct loop *loop)
+{
+	atomic_fetch_add(&loop->references, 1);
+}
+
+void loop_put(struct loop *loop)
+{
+	if (atomic_fetch_sub(&loop->references, 1) > 1)
+		return;
 	uv_mutex_destroy(&loop->lock);
 	free(loop);
 }
 
-void loop_post(struct loop *loop, void (*run)(void *argument), void *argument)
+bool loop_post(struct loop *loop, void (*run)(void *argument), void *argument)
 {
 	struct task *task = malloc(sizeof(*task));
+	bool ended;
 
 	if (!task)
 		abort(); /* nobody could be told */
 	*task = (struct task){.run = run, .argument = argument};
 	uv_mutex_lock(&loop->lock);
-	*loop->last = task;
-	loop->last = &task->next;
+	ended = loop->ended;
+	if (!ended) {
+		*loop->last = task;
+		loop->last = &task->next;
+		/* Under the lock: its end closes what is woken here. */
+		uv_async_send(&loop->wake);
+	}
 	uv_mutex_unlock(&loop->lock);
-	uv_async_send(&loop->wake);
+	if (ended)
+		free(task);
+	return !ended;
 }
 
 uv_loop_t *loop_uv(struct loop *loop)

@@ -6,6 +6,7 @@
 #ifndef CULVERT_IO_LOOP_H
 #define CULVERT_IO_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -24,15 +25,31 @@ void loop_run(struct loop *loop);
 /** Ask @loop to return once it has run what was posted before; from any thread */
 void loop_stop(struct loop *loop);
 
-/** After loop_stop() (joins the thread): free @loop. Every handle on it must be closed already */
+/** After loop_stop(): wait for its thread. From here on its tasks run in the caller's */
+void loop_join(struct loop *loop);
+
+/**
+ * After loop_join(): run what was posted, and finish what is being closed, as far as that goes now.
+ * Loops that post to each other are freed when none of them has anything left.
+ *
+ * @returns whether there was anything
+ */
+bool loop_settle(struct loop *loop);
+
+/** After loop_stop(): join and settle @loop, then end it. Every handle on it must be closed, or
+ * closing. What others hold of it only refuses to run their tasks */
 void loop_free(struct loop *loop);
+
+/** For whoever may post to the loop after its end */
+void loop_hold(struct loop *loop);
+void loop_put(struct loop *loop);
 
 /**
  * Run @task(@argument) on the loop's thread, in the order of posting; from any thread.
  *
- * A task posted after loop_stop() may never run: its owner must not depend on it.
+ * @returns whether it will run, or has: not after loop_free()
  */
-void loop_post(struct loop *loop, void (*task)(void *argument), void *argument);
+bool loop_post(struct loop *loop, void (*task)(void *argument), void *argument);
 
 uv_loop_t *loop_uv(struct loop *loop);
 

@@ -7,17 +7,56 @@
 /* A chunk with less room than this is left as it is: small reads cost more than they save. */
 #define SMALLEST_SPACE_BYTES 4096
 
-void replay_init(struct replay *replay, struct chunk_pool *pool, size_t largest_bytes)
+void replay_init(
+	struct replay *replay, struct chunk_pool *pool, size_t largest_bytes, struct budget *budget)
 {
 	size_t count = largest_bytes / CHUNK_BYTES;
 
-	*replay = (struct replay){.pool = pool, .chunk_count_largest = count < 2 ? 2 : count};
+	*replay = (struct replay){
+		.pool = pool, .chunk_count_largest = count < 2 ? 2 : count, .budget = budget};
+	if (budget)
+		budget_join(budget);
+}
+
+static void give_back(struct replay *replay, size_t count)
+{
+	if (count == 0)
+		return;
+	budget_give_back(replay->budget, count);
+	replay->borrowed -= count;
 }
 
 void replay_fini(struct replay *replay)
 {
 	chunk_queue_clear(&replay->chunks, replay->pool);
 	replay->unsent = NULL;
+	give_back(replay, replay->borrowed);
+	if (replay->budget)
+		budget_leave(replay->budget);
+	replay->budget = NULL;
+}
+
+/* The next chunk is nobody's but this replay's. */
+static bool below_floor(const struct replay *replay)
+{
+	return !replay->budget || replay->chunks.count < BUDGET_FLOOR_CHUNKS;
+}
+
+/* One chunk more for data, or NULL */
+static struct chunk *grow(struct replay *replay)
+{
+	bool borrowing = !below_floor(replay);
+	struct chunk *chunk;
+
+	if (replay->chunks.count >= replay->chunk_count_largest)
+		return NULL;
+	if (borrowing && !budget_borrow(replay->budget, replay->borrowed))
+		return NULL;
+	replay->borrowed += borrowing;
+	chunk = chunk_queue_grow(&replay->chunks, replay->pool);
+	if (!chunk && borrowing)
+		give_back(replay, 1);
+	return chunk;
 }
 
 /* The chunk that the next frame goes to, or NULL */
@@ -27,9 +66,7 @@ static struct chunk *open_chunk(struct replay *replay, size_t needed)
 
 	if (last && CHUNK_BYTES - last->end >= needed)
 		return last;
-	if (replay->chunks.count >= replay->chunk_count_largest)
-		return NULL;
-	return chunk_queue_grow(&replay->chunks, replay->pool);
+	return grow(replay);
 }
 
 bool replay_has_space(const struct replay *replay)
@@ -38,8 +75,10 @@ bool replay_has_space(const struct replay *replay)
 
 	if (replay->eof_taken)
 		return false;
-	return replay->chunks.count < replay->chunk_count_largest ||
-		CHUNK_BYTES - last->end >= FRAME_HEADER_BYTES + SMALLEST_SPACE_BYTES;
+	if (last && CHUNK_BYTES - last->end >= FRAME_HEADER_BYTES + SMALLEST_SPACE_BYTES)
+		return true;
+	return replay->chunks.count < replay->chunk_count_largest &&
+		(below_floor(replay) || budget_would_lend(replay->budget, replay->borrowed));
 }
 
 void *replay_space(struct replay *replay, size_t *length)
@@ -85,7 +124,8 @@ int replay_take_eof(struct replay *replay)
 	struct chunk *last = replay->chunks.last;
 
 	assert(!replay->eof_taken);
-	/* The end must pass even when the buffer is full: it may take one chunk more. */
+	/* The end must pass even when the buffer is full: it may take one chunk more, and needs no
+	 * loan for it. */
 	if (!last || CHUNK_BYTES - last->end < FRAME_HEADER_BYTES)
 		last = chunk_queue_grow(&replay->chunks, replay->pool);
 	if (!last)
@@ -109,9 +149,24 @@ static struct chunk *next_filled(const struct chunk *chunk)
 	return chunk->next && chunk->next->end > 0 ? chunk->next : NULL;
 }
 
+/* Of what replay_unsent() returned, the part that was sent before */
+static uint64_t sent_before(const struct replay *replay)
+{
+	uint64_t end = replay->unsent->end_offset;
+	struct frame_header first;
+	struct error impossible;
+
+	if (frame_header_decode(replay->unsent->bytes + replay->unsent_begin, &first, &impossible) <
+			0 ||
+		first.offset >= replay->sent)
+		return 0;
+	return (end < replay->sent ? end : replay->sent) - first.offset;
+}
+
 void replay_sent(struct replay *replay)
 {
 	assert(replay->unsent);
+	replay->replayed += sent_before(replay);
 	/* What is sent again does not unsay what was sent before. */
 	if (replay->sent < replay->unsent->end_offset)
 		replay->sent = replay->unsent->end_offset;
@@ -141,6 +196,7 @@ int replay_acknowledge(struct replay *replay, uint64_t offset, struct error *err
 			replay->unsent_begin = 0;
 		}
 		chunk_queue_drop(&replay->chunks, replay->pool);
+		give_back(replay, replay->borrowed > 0);
 	}
 	return 0;
 }

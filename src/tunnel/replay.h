@@ -13,33 +13,42 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "tunnel/budget.h"
 #include "tunnel/chunk.h"
 
 struct replay {
 	struct chunk_pool *pool;
 	struct chunk_queue chunks; /* whole frames, back to back */
 	size_t chunk_count_largest;
-	struct chunk *unsent; /* first chunk with unsent frames, or NULL */
+	struct budget *budget; /* NULL: chunk_count_largest alone bounds it */
+	size_t borrowed;       /* chunks, from the budget */
+	struct chunk *unsent;  /* first chunk with unsent frames, or NULL */
 	uint32_t unsent_begin;
 	uint64_t acknowledged; /* positions since the channel was opened */
 	uint64_t sent;
 	uint64_t taken;
-	bool eof_taken; /* the position of the EOF is taken - 1 */
+	uint64_t replayed; /* positions that were sent a second time, or more often */
+	bool eof_taken;    /* the position of the EOF is taken - 1 */
 };
 
-/** @largest_bytes  memory this replay may hold; at least two chunks are allowed */
-void replay_init(struct replay *replay, struct chunk_pool *pool, size_t largest_bytes);
+/**
+ * @largest_bytes  memory this replay may hold; at least two chunks are allowed
+ * @budget         what it shares with others, joined until replay_fini(); or NULL
+ */
+void replay_init(struct replay *replay, struct chunk_pool *pool, size_t largest_bytes,
+	struct budget *budget);
 void replay_fini(struct replay *replay);
 
 /**
  * Where the next bytes of the local program go.
  *
  * @returns  a place for *@length bytes (at least 1), valid until the next call on @replay;
- *           NULL: full, or ended, or out of memory
+ *           NULL: full, or the budget is used up, or ended, or out of memory
  */
 void *replay_space(struct replay *replay, size_t *length);
 
-/** Whether replay_space() would give any, memory permitting */
+/** Whether replay_space() would give any, memory permitting. If not, and it has not ended, bytes
+ * wait to be acknowledged: then it is worth asking again */
 bool replay_has_space(const struct replay *replay);
 
 /** @length bytes (1 to what replay_space() said) were written there */

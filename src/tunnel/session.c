@@ -17,7 +17,7 @@ void session_init(struct session *session, const struct session_settings *settin
 		.heard_ms = now_ms,
 		.pinged_ms = now_ms,
 	};
-	replay_init(&session->to_peer, pool, settings->replay_bytes);
+	replay_init(&session->to_peer, pool, settings->replay_bytes, settings->budget);
 	delivery_init(&session->to_local, pool, settings->window_bytes);
 	frame_reader_init(&session->reader);
 }

@@ -22,7 +22,8 @@
 #include "wire/message.h"
 
 struct session_settings {
-	size_t replay_bytes;   /* memory for bytes not yet acknowledged by the peer */
+	size_t replay_bytes;   /* memory for bytes not yet acknowledged by the peer, at most */
+	struct budget *budget; /* ... and shared with other sessions; or NULL */
 	uint64_t window_bytes; /* bytes held for the local program at most; also the first limit */
 	uint64_t heartbeat_ms; /* PING a peer that was silent so long */
 	uint64_t silence_ms;   /* a peer silent so long has lost its link */

@@ -65,8 +65,6 @@ void host_init(struct host *host, size_t number, const struct host_plan *plan,
 
 void host_fini(struct host *host)
 {
-	if (host->session_started)
-		session_fini(&host->session);
 	chunk_pool_fini(&host->pool);
 }
 
@@ -97,6 +95,8 @@ void host_end(struct host *host, enum host_phase phase)
 		link_end_finish(host->carrying);
 	host->attempt = NULL;
 	host->carrying = NULL;
+	if (host->session_started)
+		session_fini(&host->session);
 }
 
 static size_t arrive(struct host *host, struct link_end *end, unsigned char *bytes, size_t most)

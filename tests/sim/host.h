@@ -53,7 +53,7 @@ struct host {
 	bool dismissed; /* ended because the peer has ended, by what it says */
 };
 
-/** @plan, @random and @network outlive the host */
+/** @plan, @random and @network outlive the host. It must have ended before host_fini() */
 void host_init(struct host *host, size_t number, const struct host_plan *plan,
 	struct random *random, struct network *network);
 void host_fini(struct host *host);

@@ -29,7 +29,11 @@ static void check_memory(const struct host *host)
 			to_local);
 	if (to_peer != session->to_peer.chunks.count || to_local != session->to_local.chunks.count)
 		fail(host->now_ms, "host %zu: chunks are miscounted", host->number);
-	if (delivery_held_bytes(&session->to_local) > window + 1)
+	if (session->to_peer.borrowed > 0 &&
+		session->to_peer.borrowed + BUDGET_FLOOR_CHUNKS > to_peer)
+		fail(host->now_ms, "host %zu: borrows %zu chunks for %zu", host->number,
+			session->to_peer.borrowed, to_peer);
+	if (host_open(host) && delivery_held_bytes(&session->to_local) > window + 1)
 		fail(host->now_ms, "host %zu: holds more than its window", host->number);
 }
 
@@ -62,7 +66,7 @@ void oracle_check_replay(const struct host *host)
 	struct frame_header first;
 	struct error err;
 
-	if (!host->session_started || replay->acknowledged == replay->taken)
+	if (!host->session_started || !host_open(host) || replay->acknowledged == replay->taken)
 		return;
 	if (!chunk || frame_header_decode(chunk->bytes, &first, &err) < 0 ||
 		first.offset > replay->acknowledged)
@@ -71,6 +75,22 @@ void oracle_check_replay(const struct host *host)
 		position = check_chunk(host, chunk, position);
 	if (position != replay->taken)
 		fail(host->now_ms, "host %zu: did not keep what it took", host->number);
+}
+
+/* Who may take nothing has bytes of its own that wait to be acknowledged: that will wake it. */
+static void check_not_starved(const struct host *host)
+{
+	const struct session *session = &host->session;
+	const struct replay *replay = &session->to_peer;
+
+	if (session->state != SESSION_OPEN || replay->eof_taken ||
+		replay->taken >= session->peer_limit || session_wants_local(session))
+		return;
+	if (replay->acknowledged == replay->taken)
+		fail(host->now_ms, "host %zu: nothing would ever wake it", host->number);
+	if (replay->chunks.count < replay->chunk_count_largest &&
+		replay->chunks.count < BUDGET_FLOOR_CHUNKS)
+		fail(host->now_ms, "host %zu: was refused its floor", host->number);
 }
 
 static void check_dismissal(const struct host *host, const struct host *peer)
@@ -93,6 +113,8 @@ void oracle_check(const struct host *host, const struct host *peer)
 	if (!host->session_started)
 		return;
 	check_memory(host);
+	if (host_open(host))
+		check_not_starved(host);
 	if (host->phase == HOST_CARRYING && session->state == SESSION_OPEN &&
 		session->delivered_told < session->to_local.delivered &&
 		session->ack_due_ms > host->now_ms + ACK_LATEST_MS)

@@ -13,7 +13,7 @@ static uint64_t smaller(uint64_t one, uint64_t other)
 
 static void draw_settings(struct session_settings *settings, struct random *random)
 {
-	settings->replay_bytes = (size_t)random_from(random, 0, 6 * CHUNK_BYTES);
+	settings->replay_bytes = (size_t)random_from(random, 0, 8 * CHUNK_BYTES);
 	settings->window_bytes = random_amount(random, 5 * CHUNK_BYTES);
 }
 
@@ -24,7 +24,7 @@ static void draw_bulk(struct host_plan *host, struct random *random)
 	host->delivery_most_bytes = random_from(random, 1 << 14, 1 << 18);
 	host->fragment_most_bytes = random_from(random, 1 << 12, 1 << 17);
 	host->flush_most_bytes = random_from(random, 1 << 12, 1 << 17);
-	host->settings.window_bytes = random_from(random, CHUNK_BYTES, 5 * CHUNK_BYTES);
+	host->settings.window_bytes = random_from(random, CHUNK_BYTES, 8 * CHUNK_BYTES);
 }
 
 static void draw_host(struct host_plan *host, size_t pipe_bytes, struct random *random)

@@ -1,11 +1,12 @@
-/* Two sessions and faulty links, one after another.
+/* Channels over faulty links, one after another: two sessions each, one to four at once, with one
+ * small budget of memory for all sessions of a side.
  *
  *     sim --seed N              one schedule
  *     sim --count N             the schedules of the seeds 1 to N
  *     sim --count N --seed M    those of the seeds M to M + N - 1: a long run may begin anywhere
  *
- * Every byte is delivered once and in order, or both hosts are told. The same seed is the same
- * schedule on every machine.
+ * Every byte is delivered once and in order, or both hosts are told; no budget is exceeded, and
+ * nobody waits for ever because of it. The same seed is the same schedule on every machine.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,20 +14,21 @@
 #include "base/parse.h"
 #include "fail.h"
 #include "oracle.h"
-#include "resume.h"
+#include "pair.h"
 
+#define PAIRS_MOST      4
+#define LATEST_BEGIN_MS 4000
 /* A schedule that takes longer makes no progress. */
 #define PASSES_MOST 200000
 /* Hosts leave out steps: only after so many passes without any is there truly nothing to do. */
 #define STILL_PASSES 25
 
 struct sim {
-	struct plan plan;
 	struct random random;
-	struct network network;
-	struct host hosts[2];
+	struct budget budgets[2];
+	struct pair pairs[PAIRS_MOST];
+	size_t pair_count;
 	uint64_t now_ms;
-	bool disturbed; /* any fault came about */
 	unsigned still_passes;
 };
 
@@ -39,75 +41,25 @@ struct tally {
 	uint64_t bytes;
 };
 
-static void cut(struct sim *sim, const struct fault *fault, struct sim_link *link)
+static bool any_open(const struct sim *sim)
 {
-	struct pipe *counted = &link->pipes[fault->host];
-	struct pipe *other = &link->pipes[1 - fault->host];
-
-	link->cut = true;
-	sim->network.cut = true;
-	pipe_cut(counted, counted->put - fault->at);
-	pipe_cut(other, fault->length);
-	if (fault->deaf_ms > 0)
-		other->stall_ms = sim->now_ms + fault->deaf_ms;
-}
-
-static void stall(struct sim *sim, const struct fault *fault, struct sim_link *link)
-{
-	link->pipes[fault->host].stall_ms = sim->now_ms + fault->length;
-	if (fault->at % 2)
-		link->pipes[1 - fault->host].stall_ms = sim->now_ms + fault->length;
-}
-
-/* @returns whether it came about */
-static bool strike(struct sim *sim, const struct fault *fault, struct sim_link *link)
-{
-	struct host *host = &sim->hosts[fault->host];
-
-	switch (fault->kind) {
-	case FAULT_CUT:
-		cut(sim, fault, link);
-		return true;
-	case FAULT_STALL:
-		stall(sim, fault, link);
-		return true;
-	case FAULT_REPEAT:
-		return resume_repeat(&sim->hosts[0]);
-	case FAULT_LIE:
-		return resume_lie(&sim->hosts[0], &sim->hosts[1]);
-	case FAULT_GONE:
-	case FAULT_RESET:
-		break;
+	for (size_t i = 0; i < sim->pair_count; i++) {
+		if (pair_open(&sim->pairs[i]))
+			return true;
 	}
-	if (!host->session_started || !host_open(host))
-		return false;
-	if (fault->kind == FAULT_GONE)
-		host_program_gone(host);
-	else
-		host_reset(host);
-	return true;
-}
-
-static void strike_when_due(struct sim *sim, struct fault *fault)
-{
-	struct sim_link *link =
-		fault->done ? NULL : network_find(&sim->network, fault->link_number);
-
-	if (!link || link->pipes[fault->host].put < fault->at)
-		return;
-	fault->done = strike(sim, fault, link);
-	sim->disturbed |= fault->done;
+	return false;
 }
 
 static void advance(struct sim *sim, bool moved)
 {
 	uint64_t next = UINT64_MAX;
 
-	for (size_t i = 0; i < 2; i++) {
-		uint64_t host_next = host_next_ms(&sim->hosts[i]);
+	for (size_t i = 0; i < sim->pair_count; i++) {
+		uint64_t pair_next =
+			pair_open(&sim->pairs[i]) ? pair_next_ms(&sim->pairs[i]) : UINT64_MAX;
 
-		if (host_next < next)
-			next = host_next;
+		if (pair_next < next)
+			next = pair_next;
 	}
 	sim->still_passes = moved ? 0 : sim->still_passes + 1;
 	if (sim->still_passes > STILL_PASSES && next != UINT64_MAX)
@@ -116,64 +68,64 @@ static void advance(struct sim *sim, bool moved)
 		sim->now_ms += random_from(&sim->random, 0, 2);
 }
 
-static void check_end(const struct sim *sim)
-{
-	const struct host *hosts = sim->hosts;
-
-	if (!sim->disturbed && hosts[0].phase != hosts[1].phase)
-		fail(sim->now_ms, "the hosts ended in phases %d and %d", (int)hosts[0].phase,
-			(int)hosts[1].phase);
-	for (size_t i = 0; i < 2; i++)
-		oracle_check_end(&hosts[i], &hosts[1 - i]);
-}
-
 static void start(struct sim *sim, uint64_t seed)
 {
 	sim->random.state = seed;
 	sim->now_ms = 0;
-	sim->disturbed = false;
 	sim->still_passes = 0;
-	plan_draw(&sim->plan, &sim->random);
-	network_init(
-		&sim->network, sim->plan.pipe_bytes, sim->plan.delay_ms, sim->plan.jitter_most_ms);
+	sim->pair_count = random_once_in(&sim->random, 4)
+		? (size_t)random_from(&sim->random, 2, PAIRS_MOST)
+		: 1;
 	for (size_t i = 0; i < 2; i++)
-		host_init(&sim->hosts[i], i, &sim->plan.hosts[i], &sim->random, &sim->network);
-	sim->hosts[1].refuses = sim->plan.refused;
+		budget_init(&sim->budgets[i],
+			CHUNK_BYTES * (size_t)(random_size(&sim->random, 4 * sim->pair_count) - 1));
+	for (size_t i = 0; i < sim->pair_count; i++)
+		pair_init(&sim->pairs[i], &sim->random, sim->budgets,
+			i == 0 ? 0 : random_size(&sim->random, LATEST_BEGIN_MS));
+}
+
+/* What the sessions of one side hold together */
+static void check_budget(const struct sim *sim, size_t side)
+{
+	const struct budget *budget = &sim->budgets[side];
+	size_t floors = BUDGET_FLOOR_BYTES / CHUNK_BYTES * budget->sharers;
+	size_t held = 0;
+	size_t borrowed = 0;
+
+	for (size_t i = 0; i < sim->pair_count; i++) {
+		const struct host *host = &sim->pairs[i].hosts[side];
+
+		if (!host->session_started)
+			continue;
+		held += host->session.to_peer.chunks.count;
+		borrowed += host->session.to_peer.borrowed;
+	}
+	if (held > budget->total + floors)
+		fail(sim->now_ms, "side %zu: holds %zu chunks of %zu + %zu", side, held,
+			budget->total, floors);
+	if (borrowed != budget->lent || borrowed > budget->total)
+		fail(sim->now_ms, "side %zu: borrowed %zu chunks, lent %zu of %zu", side, borrowed,
+			(size_t)budget->lent, budget->total);
 }
 
 static bool pass(struct sim *sim)
 {
-	size_t first = (size_t)random_from(&sim->random, 0, 1);
 	bool moved = false;
 
-	for (size_t i = 0; i < 2; i++) {
-		struct host *host = &sim->hosts[first ^ i];
-
-		host_pass(host, sim->now_ms);
-		moved |= host->moved;
-		for (size_t j = 0; j < sim->plan.fault_count; j++)
-			strike_when_due(sim, &sim->plan.faults[j]);
-		oracle_check(&sim->hosts[0], &sim->hosts[1]);
-		oracle_check(&sim->hosts[1], &sim->hosts[0]);
-		if (random_once_in(&sim->random, 100))
-			oracle_check_replay(host);
+	for (size_t i = 0; i < sim->pair_count; i++) {
+		if (!pair_open(&sim->pairs[i]))
+			continue;
+		moved |= pair_pass(&sim->pairs[i], sim->now_ms);
+		check_budget(sim, 0);
+		check_budget(sim, 1);
 	}
 	return moved;
 }
 
-static void run(struct sim *sim, uint64_t seed, struct tally *tally)
+static void count(const struct sim *sim, struct tally *tally)
 {
-	fail_watch(seed);
-	start(sim, seed);
-	for (unsigned passes = 0; host_open(&sim->hosts[0]) || host_open(&sim->hosts[1]);
-		passes++) {
-		if (passes == PASSES_MOST)
-			fail(sim->now_ms, "no progress");
-		advance(sim, pass(sim));
-	}
-	check_end(sim);
-	for (size_t i = 0; i < 2; i++) {
-		const struct host *host = &sim->hosts[i];
+	for (size_t i = 0; i < 2 * sim->pair_count; i++) {
+		const struct host *host = &sim->pairs[i / 2].hosts[i % 2];
 
 		tally->finished += host->phase == HOST_FINISHED;
 		tally->reset += host->phase == HOST_RESET;
@@ -182,8 +134,31 @@ static void run(struct sim *sim, uint64_t seed, struct tally *tally)
 		tally->resumed += host->resumed_count;
 		tally->bytes += host->program.read;
 	}
-	host_fini(&sim->hosts[0]);
-	host_fini(&sim->hosts[1]);
+}
+
+static void check_returned(const struct sim *sim)
+{
+	for (size_t i = 0; i < 2; i++) {
+		if (sim->budgets[i].lent != 0 || sim->budgets[i].sharers != 0)
+			fail(sim->now_ms, "side %zu: memory was not given back", i);
+	}
+}
+
+static void run(struct sim *sim, uint64_t seed, struct tally *tally)
+{
+	fail_watch(seed);
+	start(sim, seed);
+	for (unsigned passes = 0; any_open(sim); passes++) {
+		if (passes == PASSES_MOST)
+			fail(sim->now_ms, "no progress");
+		advance(sim, pass(sim));
+	}
+	check_returned(sim);
+	for (size_t i = 0; i < sim->pair_count; i++)
+		pair_check_end(&sim->pairs[i], sim->now_ms);
+	count(sim, tally);
+	for (size_t i = 0; i < sim->pair_count; i++)
+		pair_fini(&sim->pairs[i]);
 }
 
 static int read_options(int count, char **words, uint64_t *first, uint64_t *schedules)

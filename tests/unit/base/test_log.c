@@ -106,6 +106,32 @@ static void what_is_less_urgent_than_the_level_is_not_written(void **state)
 	assert_string_equal(text, "<7>event=heard\n");
 }
 
+static size_t count_lines(const char *text)
+{
+	size_t lines = 0;
+
+	while ((text = strchr(text, '\n')) != NULL) {
+		lines++;
+		text++;
+	}
+	return lines;
+}
+
+static void a_flood_of_one_event_is_limited_and_hides_no_other(void **state)
+{
+	struct capture capture;
+	char text[LINE_BYTES];
+
+	(void)state;
+	start_capture(&capture);
+	for (int i = 0; i < 10 * LOG_LIMITED_COUNT; i++)
+		log_event_limited(LOG_INFO, "flood", "%s", "");
+	log_event_limited(LOG_INFO, "alone", "%s", "");
+	finish_capture(&capture, text);
+	assert_int_equal(count_lines(text), LOG_LIMITED_COUNT + 1);
+	assert_non_null(strstr(text, "event=alone\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +140,7 @@ int main(void)
 		cmocka_unit_test(control_characters_never_forge_a_line),
 		cmocka_unit_test(a_line_that_is_too_long_is_cut_and_still_ends),
 		cmocka_unit_test(what_is_less_urgent_than_the_level_is_not_written),
+		cmocka_unit_test(a_flood_of_one_event_is_limited_and_hides_no_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,6 +84,42 @@ static void what_is_not_a_duration_is_refused(void **state)
 	}
 }
 
+static void a_size_has_a_unit_or_is_in_bytes(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} sizes[] = {{"1048576", 1 << 20}, {"1024k", 1 << 20}, {"64m", 64 << 20}, {"1g", 1 << 30},
+		{"64g", 64ull << 30}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		uint64_t bytes;
+		struct error err;
+
+		assert_int_equal(parse_size(sizes[i].text, 1 << 20, 64ull << 30, &bytes, &err), 0);
+		assert_int_equal(bytes, sizes[i].bytes);
+	}
+}
+
+static void what_is_not_a_size_is_refused_with_the_bounds(void **state)
+{
+	static const char *const texts[] = {"", "m", "64 m", "64M", "64mb", "-1m", "1.5g", "256",
+		"1023k", "0", "65g", "18446744073709551615g", "99999999999999999999"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		uint64_t bytes = 42;
+		struct error err;
+
+		assert_int_equal(parse_size(texts[i], 1 << 20, 64ull << 30, &bytes, &err), -1);
+		assert_int_equal(err.code, ERROR_USAGE);
+		assert_non_null(strstr(
+			err.message, "is not a size from 1m to 65536m: write 512k, 64m or 1g"));
+		assert_int_equal(bytes, 42);
+	}
+}
+
 static void an_address_is_a_host_and_perhaps_a_port(void **state)
 {
 	static const struct {
@@ -162,6 +198,8 @@ int main(void)
 		cmocka_unit_test(a_number_out_of_bounds_is_refused_with_the_bounds),
 		cmocka_unit_test(a_duration_has_a_unit_or_is_in_seconds),
 		cmocka_unit_test(what_is_not_a_duration_is_refused),
+		cmocka_unit_test(a_size_has_a_unit_or_is_in_bytes),
+		cmocka_unit_test(what_is_not_a_size_is_refused_with_the_bounds),
 		cmocka_unit_test(an_address_is_a_host_and_perhaps_a_port),
 		cmocka_unit_test(what_is_not_an_address_is_refused),
 		cmocka_unit_test(a_host_that_is_too_long_is_refused),

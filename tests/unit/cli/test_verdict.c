@@ -135,9 +135,25 @@ static void there_is_no_control_code_without_colour(void **state)
 	free(coloured);
 }
 
+static void lost_links_are_told_with_what_was_sent_again(void **state)
+{
+	struct snapshot snapshot = {.vm = "web1",
+		.host = "hostb",
+		.phase = PHASE_COMPLETED,
+		.guest = GUEST_DESTINATION,
+		.links_lost = 2,
+		.replayed_bytes = 3 << 20};
+	char *text = verdict(&snapshot, false);
+
+	(void)state;
+	assert_non_null(strstr(text, "  links lost     2, 3.0 MiB sent again\n"));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lost_links_are_told_with_what_was_sent_again),
 		cmocka_unit_test(success_says_where_the_guest_runs_and_what_it_cost),
 		cmocka_unit_test(another_name_at_the_destination_is_told),
 		cmocka_unit_test(failure_says_that_the_guest_runs_on_and_how_to_begin_again),

@@ -68,19 +68,33 @@ static void secure(struct client *client)
 		fail_msg("%s", err.message);
 }
 
-enum handshake_state client_ask(struct client *client, struct hosts *hosts, struct tls_context *tls)
+void client_connect(struct client *client, struct hosts *hosts, struct tls_context *tls)
 {
-	unsigned char bytes[MESSAGE_LONGEST_BYTES];
 	struct error err;
-	size_t length;
-	const void *question = handshake_unsent(&client->answer, &length);
 
 	client->fd = hosts_connect(hosts);
 	assert_int_equal(fcntl(client->fd, F_SETFL, O_NONBLOCK), 0);
 	client->stream = tls_stream_new(tls, client->fd, false, &err);
 	assert_non_null(client->stream);
 	secure(client);
+}
+
+void client_put_question(struct client *client)
+{
+	size_t length;
+	const void *question = handshake_unsent(&client->answer, &length);
+
 	client_say(client, question, length);
+}
+
+enum handshake_state client_ask(struct client *client, struct hosts *hosts, struct tls_context *tls)
+{
+	unsigned char bytes[MESSAGE_LONGEST_BYTES];
+	struct error err;
+	size_t length;
+
+	client_connect(client, hosts, tls);
+	client_put_question(client);
 	while ((length = handshake_wants(&client->answer)) > 0) {
 		assert_true(client_hear(client, bytes, length));
 		assert_int_equal(handshake_receive(&client->answer, bytes, length, &err), 0);

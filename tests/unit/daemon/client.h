@@ -18,6 +18,10 @@ enum handshake_state client_ask(
 	struct client *client, struct hosts *hosts, struct tls_context *tls);
 void client_close(struct client *client);
 
+/** The same in steps, without waiting for the answer */
+void client_connect(struct client *client, struct hosts *hosts, struct tls_context *tls);
+void client_put_question(struct client *client);
+
 void client_say(struct client *client, const void *bytes, size_t length);
 
 /** @returns whether all of @wanted bytes came */

@@ -82,7 +82,7 @@ static void fill_in_peer(struct config_peer *peer, const char *name, const char 
 void host_add_worker(struct host *host)
 {
 	struct error err;
-	struct worker *worker = worker_new(&err);
+	struct worker *worker = worker_new(&host->daemon.replay_budget, &err);
 
 	assert_non_null(worker);
 	host->daemon.workers[host->daemon.worker_count++] = worker;
@@ -108,6 +108,7 @@ static void host_start(
 	daemon->tls = tls_context_new(hosts->authority.file, host->credential.certificate_file,
 		host->credential.key_file, &err);
 	assert_non_null(daemon->tls);
+	budget_init(&daemon->replay_budget, 64 << 20);
 	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
@@ -131,8 +132,8 @@ void hosts_start(struct hosts *hosts)
 
 void host_stop_worker(struct host *host)
 {
-	while (host->daemon.worker_count > 0)
-		worker_stop(host->daemon.workers[--host->daemon.worker_count]);
+	workers_stop(host->daemon.workers, host->daemon.worker_count);
+	host->daemon.worker_count = 0;
 }
 
 static void host_free(struct host *host)

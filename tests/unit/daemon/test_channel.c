@@ -100,6 +100,53 @@ static void several_channels_of_one_worker_do_not_mix(void **state)
 	}
 }
 
+/* Each channel has its floor and no more. */
+static int set_up_poor(void **state)
+{
+	(void)state;
+	hosts_start(&hosts);
+	hosts.a.daemon.replay_budget.total = 0;
+	hosts.b.daemon.replay_budget.total = 0;
+	line_lay(&line, &hosts);
+	return 0;
+}
+
+static void channels_without_any_memory_to_share_all_go_on(void **state)
+{
+	struct line lines[4];
+	struct exchange exchanges[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		line_lay(&lines[i], &hosts);
+		exchange_start(&exchanges[i], &lines[i], 4 * MIB);
+	}
+	for (int i = 0; i < 4; i++) {
+		exchange_assert_done(&exchanges[i]);
+		line_take_away(&lines[i]);
+	}
+}
+
+static void memory_comes_back_when_channels_have_ended(void **state)
+{
+	struct budget *budget = &hosts.a.daemon.replay_budget;
+	struct transfer out;
+
+	(void)state;
+	/* More than the other host's window, so that some of it is never acknowledged */
+	transfer_start(&out, transfer_send, line.here, 8 * MIB, 1);
+	while (atomic_load(&budget->lent) == 0)
+		pause_ms(1);
+	line_hang_up(&line.there);
+	pthread_join(out.thread, NULL);
+	assert_ended(&line, ERROR_PEER, "the local program is gone");
+	for (int waited_ms = 0; atomic_load(&budget->sharers) > 0; waited_ms++) {
+		assert_true(waited_ms < HOSTS_DEADLINE_MS);
+		pause_ms(1);
+	}
+	assert_int_equal(atomic_load(&budget->lent), 0);
+}
+
 static void a_program_that_does_not_read_leaves_the_other_direction_alone(void **state)
 {
 	struct transfer out;
@@ -289,6 +336,14 @@ static void an_end_may_be_asked_for_twice(void **state)
 	assert_ended(&line, ERROR_CANCELLED, "ended by the migration");
 }
 
+static void an_end_may_be_asked_for_when_its_worker_is_gone(void **state)
+{
+	(void)state;
+	host_stop_worker(&hosts.a);
+	channel_end(line.channel);
+	assert_ended(&line, ERROR_CANCELLED, "culvertd is stopping");
+}
+
 static void an_acceptor_that_stops_is_told_as_such(void **state)
 {
 	(void)state;
@@ -380,7 +435,8 @@ static void a_program_that_does_not_read_keeps_no_processor_busy(void **state)
 	assert_true(cpu_seconds_of_waiting() < 0.1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_POOR(name) cmocka_unit_test_setup_teardown(name, set_up_poor, tear_down)
 
 int main(void)
 {
@@ -390,6 +446,8 @@ int main(void)
 		TEST(a_channel_whose_both_ends_passed_has_finished),
 		TEST(long_messages_pass_both_ways_at_once),
 		TEST(several_channels_of_one_worker_do_not_mix),
+		TEST_POOR(channels_without_any_memory_to_share_all_go_on),
+		TEST(memory_comes_back_when_channels_have_ended),
 		TEST(a_program_that_does_not_read_leaves_the_other_direction_alone),
 		TEST(a_program_that_does_not_read_leaves_other_channels_alone),
 		TEST(what_waits_for_a_program_is_bounded),
@@ -403,6 +461,7 @@ int main(void)
 		TEST(a_connection_reset_in_full_flow_ends_both_sides),
 		TEST(an_end_by_the_driver_ends_both_sides),
 		TEST(an_end_may_be_asked_for_twice),
+		TEST(an_end_may_be_asked_for_when_its_worker_is_gone),
 		TEST(an_acceptor_that_stops_is_told_as_such),
 		TEST(an_opener_that_stops_closes_the_other_side),
 		TEST(a_worker_stops_in_full_flow),

@@ -86,7 +86,7 @@ static void a_whole_file_is_read(void **state)
 	const struct config *config = load_good(*state,
 		"# a comment\n[host]\nname = hosta\nlisten = 10.0.0.1, [::1]:17000\n"
 		"ca = /a/ca.pem\ncertificate = /a/c.pem\nkey = /a/k.pem\n"
-		"qmp_directory = /q\nruntime_directory = /r\n"
+		"qmp_directory = /q\nruntime_directory = /r\nreplay_memory = 64m\n"
 		"[peer hostb]\naddress = 10.0.0.2 10.0.1.2:17000\nidentity = hostb.example\n"
 		"services = migrate\n");
 	const struct config_peer *peer = config_find_peer(config, "hostb");
@@ -101,6 +101,7 @@ static void a_whole_file_is_read(void **state)
 	assert_string_equal(config->key, "/a/k.pem");
 	assert_string_equal(config->qmp_directory, "/q");
 	assert_string_equal(config->runtime_directory, "/r");
+	assert_int_equal(config->replay_memory_bytes, 64 << 20);
 	assert_int_equal(config->peer_count, 1);
 	assert_non_null(peer);
 	assert_int_equal(peer->addresses.count, 2);
@@ -120,6 +121,7 @@ static void what_is_not_said_has_defaults(void **state)
 	assert_string_equal(config->key, "/etc/culvert/host.key");
 	assert_string_equal(config->qmp_directory, "/run/culvert/qmp");
 	assert_string_equal(config->runtime_directory, "/run/culvert");
+	assert_int_equal(config->replay_memory_bytes, 256 << 20);
 }
 
 static void a_peer_without_services_may_do_nothing(void **state)
@@ -346,6 +348,24 @@ static void a_peer_whose_name_would_be_cut_is_refused(void **state)
 		3, "[peer a-name-of", "too long");
 }
 
+static void a_memory_that_is_absurd_is_refused(void **state)
+{
+	static const char *const values[] = {"256", "0", "1023k", "100t", "65g", "much"};
+	char text[100];
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		snprintf(text, sizeof(text), "[host]\nname = hosta\nreplay_memory = %s\n",
+			values[i]);
+		assert_refused(*state, text, 3, "replay_memory", "is not a size from 1m to 65536m");
+	}
+}
+
+static void a_memory_given_twice_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\nreplay_memory = 64m\nreplay_memory = 64m\n",
+		4, "replay_memory", "given twice");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -387,6 +407,8 @@ int main(void)
 		TEST(an_identity_given_twice_is_refused),
 		TEST(a_peer_whose_name_is_none_is_refused),
 		TEST(a_peer_whose_name_would_be_cut_is_refused),
+		TEST(a_memory_that_is_absurd_is_refused),
+		TEST(a_memory_given_twice_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,6 +60,15 @@ static struct migration *begin(const char *vm)
 	return migrations_begin(fixture.migrations, &plan, &fixture.err);
 }
 
+static uint64_t listed_number(const char *key)
+{
+	json_t *list = migrations_list(fixture.migrations);
+	json_int_t number = json_integer_value(json_object_get(json_array_get(list, 0), key));
+
+	json_decref(list);
+	return (uint64_t)number;
+}
+
 static struct migration *begin_in_mode(const char *vm, enum migration_mode mode)
 {
 	struct migration_plan plan = outgoing_plan(vm);
@@ -477,6 +486,17 @@ static void a_policy_of_no_time_is_refused(void **state)
 	assert_refused("switch", "30s");
 }
 
+static void the_tunnels_figures_are_listed(void **state)
+{
+	struct tunnel_figures tunnel = {.links_lost = 2, .replayed_bytes = 4711, .linkless_ms = 3};
+
+	(void)state;
+	migration_set_tunnel(begin("web1"), &tunnel);
+	assert_int_equal(listed_number("links_lost"), 2);
+	assert_int_equal(listed_number("replayed_bytes"), 4711);
+	assert_int_equal(listed_number("linkless_ms"), 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -515,6 +535,7 @@ int main(void)
 		TEST(an_unknown_policy_is_refused),
 		TEST(a_policy_of_no_pass_is_refused),
 		TEST(a_policy_of_no_time_is_refused),
+		TEST(the_tunnels_figures_are_listed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

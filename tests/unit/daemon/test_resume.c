@@ -98,6 +98,26 @@ static void a_cut_in_full_flow_is_not_seen(void **state)
 	assert_int_equal(line_links_lost(&line), 1);
 }
 
+static void what_is_sent_again_after_a_cut_is_counted(void **state)
+{
+	struct channel_progress progress;
+	struct transfer out;
+
+	(void)state;
+	/* Nobody reads there: more than the kernel's buffers hold waits unacknowledged. */
+	transfer_start(&out, transfer_send, line.here, 2 * MIB, 1);
+	transfer_assert_done(&out);
+	hosts_cut(&hosts);
+	wait_until_lost(1);
+	for (int waited_ms = 0; waited_ms < HOSTS_DEADLINE_MS; waited_ms++) {
+		channel_progress(line.channel, &progress);
+		if (progress.replayed_bytes > 0)
+			break;
+		pause_ms(1);
+	}
+	assert_in_range(progress.replayed_bytes, 1, 2 * MIB);
+}
+
 static void many_cuts_in_full_flow_are_not_seen(void **state)
 {
 	struct exchange exchange;
@@ -252,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_cut_of_an_idle_channel_is_not_seen),
 		TEST(a_cut_in_full_flow_is_not_seen),
+		TEST(what_is_sent_again_after_a_cut_is_counted),
 		TEST(many_cuts_in_full_flow_are_not_seen),
 		TEST(cuts_while_it_resumes_are_not_seen),
 		TEST(what_a_program_writes_without_a_link_arrives_with_the_next),

@@ -343,6 +343,43 @@ static void a_flood_of_bad_resumes_leaves_the_channel_unharmed(void **state)
 	close(there);
 }
 
+enum { MOVING_COUNT = 60 };
+
+/* Half of them come to the worker that is not the channel's. */
+static void stop_while_links_move(void)
+{
+	struct client clients[MOVING_COUNT];
+	struct client client;
+	int there = client_talk(&client);
+
+	for (size_t i = 0; i < MOVING_COUNT; i++) {
+		handshake_init_resumer(&clients[i].answer, &good);
+		client_connect(&clients[i], &hosts, hosts.a.daemon.tls);
+	}
+	hosts_set_deaf(&hosts, true);
+	for (size_t i = 0; i < MOVING_COUNT; i++)
+		client_put_question(&clients[i]);
+	host_stop_worker(&hosts.b);
+	for (size_t i = 0; i < MOVING_COUNT; i++)
+		client_close(&clients[i]);
+	client_close(&client);
+	close(there);
+}
+
+static void workers_stop_while_links_move_to_the_first(void **state)
+{
+	(void)state;
+	stop_while_links_move();
+}
+
+static void workers_stop_while_links_move_to_the_second(void **state)
+{
+	(void)state;
+	/* Workers take connections in turn. */
+	close(hosts_connect(&hosts));
+	stop_while_links_move();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -361,6 +398,8 @@ int main(void)
 		TEST(an_epoch_is_granted_once),
 		TEST(another_version_is_refused),
 		TEST(a_host_that_stops_still_grants_a_resume),
+		TEST(workers_stop_while_links_move_to_the_first),
+		TEST(workers_stop_while_links_move_to_the_second),
 		TEST(a_flood_of_bad_resumes_leaves_the_channel_unharmed),
 	};
 

@@ -140,6 +140,63 @@ static void a_timer_runs_on_the_loop(void **state)
 	assert_int_equal(fixture.total, 1);
 }
 
+static void a_loop_that_has_ended_runs_nothing(void **state)
+{
+	(void)state;
+	loop_hold(fixture.loop);
+	loop_free(fixture.loop);
+	assert_false(loop_post(fixture.loop, count, NULL));
+	loop_put(fixture.loop);
+	assert_int_equal(fixture.total, 0);
+}
+
+static struct loop *others[2];
+
+static void post_on(void *argument)
+{
+	fixture.total++;
+	if (fixture.total < 7)
+		assert_true(loop_post(others[fixture.total % 2], post_on, argument));
+}
+
+/* A handle's close posts, as a link's does that moves. */
+static void on_closed(uv_handle_t *handle)
+{
+	assert_true(loop_post(others[0], post_on, handle->data));
+}
+
+static void close_here(void *timer)
+{
+	uv_close(timer, on_closed);
+}
+
+static void what_loops_post_to_each_other_at_their_end_runs(void **state)
+{
+	static uv_timer_t timer;
+	bool busy = true;
+
+	(void)state;
+	others[0] = fixture.loop;
+	others[1] = loop_new(&fixture.err);
+	assert_non_null(others[1]);
+	uv_timer_init(loop_uv(others[1]), &timer);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(loop_start(others[i], &fixture.err), 0);
+	loop_post(others[1], close_here, &timer);
+	for (int i = 0; i < 2; i++)
+		loop_stop(others[i]);
+	for (int i = 0; i < 2; i++)
+		loop_join(others[i]);
+	while (busy) {
+		busy = false;
+		for (int i = 0; i < 2; i++)
+			busy |= loop_settle(others[i]);
+	}
+	assert_int_equal(fixture.total, 7);
+	for (int i = 0; i < 2; i++)
+		loop_free(others[i]);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -151,6 +208,8 @@ int main(void)
 		TEST(a_task_may_post_a_task),
 		TEST(a_loop_that_never_ran_is_freed),
 		TEST(a_timer_runs_on_the_loop),
+		TEST(a_loop_that_has_ended_runs_nothing),
+		TEST(what_loops_post_to_each_other_at_their_end_runs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,7 @@ static int set_up(void **state)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
 	chunk_pool_init(&fixture->pool);
-	replay_init(&fixture->replay, &fixture->pool, 3 * CHUNK_BYTES);
+	replay_init(&fixture->replay, &fixture->pool, 3 * CHUNK_BYTES, NULL);
 	*state = fixture;
 	return 0;
 }
@@ -250,6 +250,39 @@ static void after_a_rewind_what_is_not_acknowledged_is_sent_again(void **state)
 	assert_int_equal(length, 0);
 }
 
+static void what_is_sent_again_is_counted(void **state)
+{
+	struct fixture *fixture = *state;
+
+	take(&fixture->replay, "hello");
+	send_all(&fixture->replay);
+	take(&fixture->replay, "world!");
+	assert_int_equal(fixture->replay.replayed, 0);
+	replay_rewind(&fixture->replay);
+	send_all(&fixture->replay);
+	/* Of the chunk that was sent again, what had not been sent before does not count. */
+	assert_int_equal(fixture->replay.replayed, 5);
+	replay_rewind(&fixture->replay);
+	send_all(&fixture->replay);
+	assert_int_equal(fixture->replay.replayed, 5 + 11);
+	take(&fixture->replay, "new");
+	send_all(&fixture->replay);
+	assert_int_equal(fixture->replay.replayed, 5 + 11);
+}
+
+static void what_was_acknowledged_meanwhile_is_not_sent_again(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fill(&fixture->replay);
+	send_all(&fixture->replay);
+	replay_rewind(&fixture->replay);
+	assert_int_equal(
+		replay_acknowledge(&fixture->replay, FRAME_DATA_LONGEST_BYTES, &fixture->err), 0);
+	send_all(&fixture->replay);
+	assert_int_equal(fixture->replay.replayed, 2 * FRAME_DATA_LONGEST_BYTES);
+}
+
 static void a_rewind_leaves_no_chunk_out(void **state)
 {
 	struct fixture *fixture = *state;
@@ -367,6 +400,8 @@ int main(void)
 		TEST(an_acknowledgement_that_runs_backwards_is_refused),
 		TEST(a_place_that_was_not_used_is_never_offered_for_sending),
 		TEST(after_a_rewind_what_is_not_acknowledged_is_sent_again),
+		TEST(what_is_sent_again_is_counted),
+		TEST(what_was_acknowledged_meanwhile_is_not_sent_again),
 		TEST(a_rewind_leaves_no_chunk_out),
 		TEST(a_rewind_of_nothing_sends_nothing),
 		TEST(what_was_sent_before_a_rewind_may_be_acknowledged),
