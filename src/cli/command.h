@@ -26,6 +26,7 @@ extern const struct command command_watch;
 extern const struct command command_switch;
 extern const struct command command_cancel;
 extern const struct command command_recover;
+extern const struct command command_forward;
 extern const struct command command_peers;
 extern const struct command command_ping;
 

@@ -18,6 +18,7 @@ static const struct option every_option[] = {
 	{"quit-source", no_argument, NULL, OPTION_QUIT_SOURCE},
 	{"detach", no_argument, NULL, OPTION_DETACH},
 	{"count", required_argument, NULL, OPTION_COUNT},
+	{"listen", required_argument, NULL, OPTION_LISTEN},
 };
 
 #define EVERY_OPTION_COUNT (sizeof(every_option) / sizeof(every_option[0]))
@@ -61,6 +62,9 @@ static int take_option(struct options *options, enum option_name name, struct er
 		return 0;
 	case OPTION_SWITCH:
 		options->switch_rule = optarg;
+		return 0;
+	case OPTION_LISTEN:
+		options->listen = optarg;
 		return 0;
 	case OPTION_DESTINATION_VM:
 		options->destination_vm = optarg;

@@ -20,6 +20,7 @@ enum option_name {
 	OPTION_QUIT_SOURCE = 1 << 15,
 	OPTION_DETACH = 1 << 16,
 	OPTION_COUNT = 1 << 17,
+	OPTION_LISTEN = 1 << 18,
 };
 
 #define OPTIONS_LONGEST_OPERANDS 2
@@ -29,6 +30,7 @@ struct options {
 	const char *mode;           /* NULL: the daemon's default */
 	const char *switch_rule;    /* as mode */
 	const char *destination_vm; /* as mode */
+	const char *listen;         /* NULL: not given */
 	bool quit_source;
 	bool json;
 	bool detach;

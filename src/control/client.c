@@ -170,13 +170,19 @@ bool client_lost(const struct client *client)
 	return client->lost;
 }
 
-int client_send(struct client *client, const char *command, json_t *arguments, struct error *err)
+int client_send_with(
+	struct client *client, const char *command, json_t *arguments, int fd, struct error *err)
 {
 	json_t *id = json_integer(++client->last_id);
 
-	if (lines_put(client->lines, control_command(command, arguments, id), -1, err) < 0)
+	if (lines_put(client->lines, control_command(command, arguments, id), fd, err) < 0)
 		return blame_daemon(client, err);
 	return 0;
+}
+
+int client_send(struct client *client, const char *command, json_t *arguments, struct error *err)
+{
+	return client_send_with(client, command, arguments, -1, err);
 }
 
 /* @returns as lines_get(); *@message is the caller's, and @answer borrows from it */

@@ -42,6 +42,10 @@ bool client_lost(const struct client *client);
 /** Send a command; its answer is due. @arguments stolen, NULL: none */
 int client_send(struct client *client, const char *command, json_t *arguments, struct error *err);
 
+/** ... and pass @fd along, which stays the caller's */
+int client_send_with(
+	struct client *client, const char *command, json_t *arguments, int fd, struct error *err);
+
 /**
  * The answer to the last client_send().
  *

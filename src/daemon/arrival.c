@@ -61,6 +61,23 @@ static int open_control(struct arrival *arrival, const struct config_peer *peer,
 	return incoming_start(arrival->daemon, peer, fd_take(&mine), err);
 }
 
+/* A service of this host's configuration, as its peer may use it */
+static int connect_service(struct arrival *arrival, const struct config_peer *peer,
+	const char *name, char *text, size_t size)
+{
+	const struct config_service *service =
+		config_permitted_service(arrival->daemon->config, peer, name);
+	struct error err;
+
+	arrival->local_fd = socket_connect_unix(service->socket, &err);
+	if (arrival->local_fd >= 0)
+		return 0;
+	log_event_limited(
+		LOG_WARNING, "service.unreachable", "service=%s reason=\"%s\"", name, err.message);
+	snprintf(text, size, "nobody serves it there");
+	return REASON_NO_SERVICE;
+}
+
 /* @returns REASON_* and @text, or 0 when arrival->local_fd is what was asked for */
 static int find_service(struct arrival *arrival, const struct config_peer *peer,
 	const struct open_message *open, char *text, size_t size)
@@ -71,15 +88,22 @@ static int find_service(struct arrival *arrival, const struct config_peer *peer,
 		snprintf(text, size, "culvertd is stopping there");
 		return REASON_STOPPING;
 	}
+	if (config_permitted_service(arrival->daemon->config, peer, open->service))
+		return connect_service(arrival, peer, open->service, text, size);
+	if (!peer->may_migrate ||
+		(strcmp(open->service, "migration") != 0 &&
+			strcmp(open->service, "control") != 0)) {
+		/* The same answer whether there is one that others may use, or none. */
+		snprintf(text, size,
+			"no such service for this host: see 'services' of its [peer] "
+			"section there");
+		return REASON_NO_SERVICE;
+	}
 	if (strcmp(open->service, "migration") == 0) {
 		arrival->local_fd =
 			offers_take(arrival->daemon->offers, peer->name, open->argument);
 		snprintf(text, size, "no such token");
 		return arrival->local_fd < 0 ? REASON_NO_SERVICE : 0;
-	}
-	if (strcmp(open->service, "control") != 0) {
-		snprintf(text, size, "no such service");
-		return REASON_NO_SERVICE;
 	}
 	if (open_control(arrival, peer, &err) < 0) {
 		snprintf(text, size, "%.150s", err.message);
@@ -97,7 +121,7 @@ static int find_peer(struct arrival *arrival, const struct link *link,
 		snprintf(text, size, "no [peer] section there has an identity of this host");
 		return REASON_NOT_PERMITTED;
 	}
-	if (!(*peer)->may_migrate) {
+	if (!(*peer)->may_migrate && (*peer)->permission_count == 0) {
 		snprintf(text, size,
 			"the service is not permitted: see 'services' of this host's [peer] "
 			"section there");

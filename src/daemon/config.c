@@ -8,6 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "daemon/config_service.h"
+#include "io/identity.h"
+
 /* What inih keeps of a section's name */
 #define SECTION_LONGEST_BYTES 49
 
@@ -18,6 +21,8 @@
 #define REPLAY_MEMORY_BYTES       ((size_t)256 << 20)
 #define REPLAY_MEMORY_LEAST_BYTES ((size_t)1 << 20)
 #define REPLAY_MEMORY_MOST_BYTES  ((size_t)64 << 30)
+
+#define SECTIONS "[host], [peer NAME], [service NAME] and [forward NAME]"
 
 struct reading {
 	struct config *config;
@@ -86,14 +91,16 @@ static int add_address(void *place, const char *word, struct error *err)
 		word, CONFIG_DEFAULT_PORT, &addresses->list[addresses->count++], err);
 }
 
+struct permitting {
+	struct config_peer *peer;
+	unsigned line;
+};
+
 static int add_service(void *place, const char *word, struct error *err)
 {
-	struct config_peer *peer = place;
+	struct permitting *permitting = place;
 
-	if (strcmp(word, "migrate") != 0)
-		return error_set(err, ERROR_USAGE, "no service '%s': there is: migrate", word);
-	peer->may_migrate = true;
-	return 0;
+	return config_service_permit(permitting->peer, word, permitting->line, err);
 }
 
 static int set_group(gid_t *place, const char *value, struct error *err)
@@ -126,6 +133,10 @@ static int set_host_key(
 {
 	if (strcmp(key, "name") == 0)
 		return set_name(config->name, value, err);
+	if (strcmp(key, "listen") == 0 && strcmp(value, "none") == 0) {
+		config->listens_nowhere = true;
+		return 0;
+	}
 	if (strcmp(key, "listen") == 0)
 		return each_word(value, add_address, &config->listen, err);
 	if (strcmp(key, "ca") == 0)
@@ -145,9 +156,11 @@ static int set_host_key(
 	return error_set(err, ERROR_USAGE, "is not a key of [host]");
 }
 
-static int set_peer_key(
-	struct config_peer *peer, const char *key, const char *value, struct error *err)
+static int set_peer_key(struct config_peer *peer, unsigned line, const char *key, const char *value,
+	struct error *err)
 {
+	struct permitting permitting = {.peer = peer, .line = line};
+
 	if (strcmp(key, "address") == 0)
 		return each_word(value, add_address, &peer->addresses, err);
 	if (strcmp(key, "identity") == 0) {
@@ -159,7 +172,7 @@ static int set_peer_key(
 		return 0;
 	}
 	if (strcmp(key, "services") == 0)
-		return each_word(value, add_service, peer, err);
+		return each_word(value, add_service, &permitting, err);
 	if (strcmp(key, "resume_deadline") == 0)
 		return parse_duration(value, &peer->resume_deadline_ms, err);
 	return error_set(err, ERROR_USAGE, "is not a key of a [peer]");
@@ -211,8 +224,9 @@ static int take_section(struct reading *reading, const char *text)
 		return 0;
 	if (strncmp(section, "peer ", 5) == 0)
 		return peer_of_section(reading->config, section, reading->line, err) ? 0 : -1;
-	return error_set(
-		err, ERROR_USAGE, "'[%s]': there are only [host] and [peer NAME]", section);
+	if (config_service_section(section))
+		return config_service_begin(reading->config, section, reading->line, err);
+	return error_set(err, ERROR_USAGE, "'[%s]': there are only " SECTIONS, section);
 }
 
 /* inih's reader: as fgets() */
@@ -239,34 +253,36 @@ static char *read_line(char *text, int size, void *user)
 	return text;
 }
 
+/* A key of @section, which take_section() has seen begin */
+static int take_key(
+	struct reading *reading, const char *section, const char *key, const char *value)
+{
+	struct error *err = reading->err;
+	struct config_peer *peer;
+
+	if (strcmp(section, "host") == 0)
+		return set_host_key(reading->config, key, value, err);
+	if (config_service_section(section))
+		return config_service_key(reading->config, section, key, value, err);
+	if (strncmp(section, "peer ", 5) != 0)
+		return error_set(err, ERROR_USAGE, "in '[%s]': there are only " SECTIONS, section);
+	peer = peer_of_section(reading->config, section, reading->line, err);
+	return peer ? set_peer_key(peer, reading->line, key, value, err) : -1;
+}
+
 /* inih's handler: 1 to go on, 0 for an error */
 static int take_line(void *user, const char *section, const char *key, const char *value)
 {
 	struct reading *reading = user;
-	struct error *err = reading->err;
-	struct config_peer *peer = NULL;
-	bool known = strcmp(section, "host") == 0;
-	int result = 0;
 
 	if (reading->failed)
 		return 0;
-	if (strncmp(section, "peer ", 5) == 0) {
-		known = true;
-		peer = peer_of_section(reading->config, section, reading->line, err);
-		result = peer ? 0 : -1;
-	}
-	if (!known)
-		result = error_set(err, ERROR_USAGE,
-			"in '[%s]': there are only [host] and [peer NAME]", section);
-	else if (result == 0)
-		result = peer ? set_peer_key(peer, key, value, err)
-			      : set_host_key(reading->config, key, value, err);
-	if (result < 0) {
-		error_prefix(err, "%s", key);
-		error_prefix(err, "%s:%u", reading->path, reading->line);
-		reading->failed = true;
-	}
-	return result == 0;
+	if (take_key(reading, section, key, value) == 0)
+		return 1;
+	error_prefix(reading->err, "%s", key);
+	error_prefix(reading->err, "%s:%u", reading->path, reading->line);
+	reading->failed = true;
+	return 0;
 }
 
 static int set_default(char **place, const char *value, struct error *err)
@@ -280,7 +296,9 @@ static int check_whole(struct config *config, const char *path, struct error *er
 
 	if (!*config->name)
 		return error_set(err, ERROR_USAGE, "%s: [host] lacks 'name'", path);
-	if (config->listen.count == 0)
+	if (config->listens_nowhere && config->listen.count > 0)
+		return error_set(err, ERROR_USAGE, "%s: [host] listens nowhere and somewhere", path);
+	if (config->listen.count == 0 && !config->listens_nowhere)
 		add_address(&config->listen, "0.0.0.0", &ignored);
 	if (config->replay_memory_bytes == 0)
 		config->replay_memory_bytes = REPLAY_MEMORY_BYTES;
@@ -293,9 +311,12 @@ static int check_whole(struct config *config, const char *path, struct error *er
 	for (size_t i = 0; i < config->peer_count; i++) {
 		const struct config_peer *peer = &config->peers[i];
 
-		if (peer->addresses.count == 0)
-			return error_set(err, ERROR_USAGE, "%s:%u: [peer %s] lacks 'address'", path,
-				peer->line, peer->name);
+		if (peer->addresses.count == 0 && !peer->may_migrate && peer->permission_count == 0)
+			return error_set(err, ERROR_USAGE,
+				"%s:%u: [peer %s] lacks 'address', and may use no service: it is "
+				"of "
+				"no use",
+				path, peer->line, peer->name);
 		if (!*peer->identity)
 			return error_set(err, ERROR_USAGE, "%s:%u: [peer %s] lacks 'identity'",
 				path, peer->line, peer->name);
@@ -306,7 +327,7 @@ static int check_whole(struct config *config, const char *path, struct error *er
 					peer->line, peer->name, config->peers[j].name);
 		}
 	}
-	return 0;
+	return config_service_check(config, path, err);
 }
 
 static int read_file(struct config *config, const char *path, struct error *err)
@@ -357,7 +378,11 @@ void config_free(struct config *config)
 	free(config->key);
 	free(config->qmp_directory);
 	free(config->runtime_directory);
+	for (size_t i = 0; i < config->peer_count; i++)
+		free(config->peers[i].permissions);
 	free(config->peers);
+	free(config->services);
+	free(config->forwards);
 	free(config);
 }
 
@@ -368,4 +393,19 @@ const struct config_peer *config_find_peer(const struct config *config, const ch
 			return &config->peers[i];
 	}
 	return NULL;
+}
+
+unsigned config_roles(const struct config *config)
+{
+	unsigned roles = 0;
+
+	for (size_t i = 0; i < config->peer_count; i++) {
+		const struct config_peer *peer = &config->peers[i];
+
+		if (peer->addresses.count > 0)
+			roles |= TLS_OPENER;
+		if (peer->may_migrate || peer->permission_count > 0)
+			roles |= TLS_ACCEPTOR;
+	}
+	return roles;
 }

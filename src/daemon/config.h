@@ -15,17 +15,42 @@
 
 #define CONFIG_DEFAULT_PORT   "16520"
 #define CONFIG_ADDRESSES_MOST 8
+#define CONFIG_FORWARDS_MOST  64
+#define CONFIG_SOCKET_BYTES   108 /* a unix socket's path, with its end */
 
 struct config_addresses {
 	struct host_port list[CONFIG_ADDRESSES_MOST];
 	size_t count;
 };
 
+/* A unix socket of this host that a peer may reach */
+struct config_service {
+	char name[64];
+	char socket[CONFIG_SOCKET_BYTES];
+	unsigned line;
+};
+
+/* A unix socket of this host that leads to a peer's service */
+struct config_forward {
+	char name[64];
+	char listen[CONFIG_SOCKET_BYTES];
+	char host[64];
+	char service[64];
+	unsigned line;
+};
+
+struct config_permission {
+	char service[64]; /* one of config->services */
+	unsigned line;
+};
+
 struct config_peer {
 	char name[64];
-	struct config_addresses addresses;
+	struct config_addresses addresses; /* none: it connects to this host only */
 	char identity[256];
 	bool may_migrate; /* service "migrate" */
+	struct config_permission *permissions;
+	size_t permission_count;
 	uint64_t resume_deadline_ms;
 	unsigned line;
 };
@@ -33,6 +58,7 @@ struct config_peer {
 struct config {
 	char name[64];
 	struct config_addresses listen;
+	bool listens_nowhere; /* `listen = none`: no peer connects to this host */
 	char *ca;
 	char *certificate;
 	char *key;
@@ -42,13 +68,24 @@ struct config {
 	size_t replay_memory_bytes; /* for all channels together */
 	struct config_peer *peers;
 	size_t peer_count;
+	struct config_service *services;
+	size_t service_count;
+	struct config_forward *forwards;
+	size_t forward_count;
 };
 
 /** @returns the configuration, or NULL with @err (ERROR_USAGE, or ERROR_LOCAL: unreadable) */
 struct config *config_load(const char *path, struct error *err);
 void config_free(struct config *config);
 
+/** What this host's certificate must be good for: a set of enum tls_role */
+unsigned config_roles(const struct config *config);
+
 /** The peer of that name, or NULL */
 const struct config_peer *config_find_peer(const struct config *config, const char *name);
+
+/** The service of that name, if there is one and @peer may use it; else NULL */
+const struct config_service *config_permitted_service(
+	const struct config *config, const struct config_peer *peer, const char *name);
 
 #endif

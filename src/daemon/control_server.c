@@ -97,7 +97,11 @@ static int serve_one(struct client *client)
 			json_decref(message);
 			return got;
 		}
-		result = orders_obey(client->daemon, &command, &err);
+		if (strcmp(command.name, "connect") == 0)
+			result = orders_connect(client->daemon, &command,
+				lines_take_descriptor(client->lines), &err);
+		else
+			result = orders_obey(client->daemon, &command, &err);
 	}
 	got = lines_put(client->lines,
 		result ? control_return(result, command.id) : control_error(&err, command.id), -1,
@@ -135,6 +139,7 @@ void control_server_accept(struct daemon *daemon, int fd)
 		return;
 	}
 	client->daemon = daemon;
+	lines_accept_descriptor(client->lines);
 	if (conversation_start(talk, client, &err) == 0)
 		return;
 	log_event(LOG_WARNING, "control.refused", "reason=\"%s\"", err.message);

@@ -15,12 +15,13 @@
 #include "daemon/control_server.h"
 #include "daemon/conversation.h"
 #include "daemon/daemon.h"
+#include "daemon/forward.h"
 #include "daemon/keep.h"
 #include "daemon/restore.h"
 #include "io/socket.h"
 
 #define DEFAULT_CONFIG "/etc/culvert/culvert.conf"
-#define LISTENERS_MOST 32
+#define LISTENERS_MOST (64 + CONFIG_FORWARDS_MOST)
 #define STOP_TURN_MS   100
 /* After the last word, threads notice within a turn or two. */
 #define LAST_WORDS_MS 3000
@@ -32,6 +33,7 @@ struct listener {
 	int spare_fd; /* given up to turn a connection away when there are no descriptors left */
 	uv_poll_t poll;
 	void (*take)(struct daemon *daemon, int fd);
+	const struct config_forward *forward; /* or this instead of take */
 };
 
 /* The main loop: it accepts connections and takes signals; all else is done by others. */
@@ -44,6 +46,7 @@ struct server {
 	uv_signal_t interrupt;
 	uv_timer_t stop_timer;
 	char control_path[256];
+	size_t forward_count; /* whose sockets are ours to remove */
 };
 
 /* What waits in the backlog would keep the loop busy without end. @returns whether one was closed
@@ -63,6 +66,16 @@ static bool turn_away(struct listener *listener)
 	return fd >= 0;
 }
 
+static void take(struct listener *listener, int fd)
+{
+	struct daemon *daemon = &listener->server->daemon;
+
+	if (listener->forward)
+		forward_serve(daemon, listener->forward, fd);
+	else
+		listener->take(daemon, fd);
+}
+
 static void on_connection(uv_poll_t *poll, int status, int events)
 {
 	struct listener *listener = poll->data;
@@ -73,7 +86,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 		int fd = socket_accept(listener->fd);
 
 		if (fd >= 0) {
-			listener->take(&listener->server->daemon, fd);
+			take(listener, fd);
 		} else if (errno == EMFILE || errno == ENFILE) {
 			if (!turn_away(listener))
 				return;
@@ -83,24 +96,57 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	}
 }
 
-static int add_listener(struct server *server, int fd, void (*take)(struct daemon *daemon, int fd),
-	struct error *err)
+/* @returns what to fill in, or NULL with @fd closed */
+static struct listener *listen_on(struct server *server, int fd, struct error *err)
 {
 	struct listener *listener = &server->listeners[server->listener_count];
 
 	if (server->listener_count == LISTENERS_MOST ||
 		uv_poll_init(loop_uv(server->loop), &listener->poll, fd) != 0) {
 		close(fd);
-		return error_set(err, ERROR_LOCAL, "too many addresses to listen on");
+		error_set(err, ERROR_LOCAL, "too many addresses to listen on");
+		return NULL;
 	}
 	server->listener_count++;
 	listener->server = server;
 	listener->fd = fd;
 	listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	listener->take = take;
 	listener->poll.data = listener;
 	uv_poll_start(&listener->poll, UV_READABLE, on_connection);
+	return listener;
+}
+
+static int add_listener(struct server *server, int fd,
+	void (*take_connection)(struct daemon *daemon, int fd), struct error *err)
+{
+	struct listener *listener = listen_on(server, fd, err);
+
+	if (!listener)
+		return -1;
+	listener->take = take_connection;
 	return 0;
+}
+
+static int listen_for_forwards(struct server *server, struct error *err)
+{
+	const struct config *config = server->daemon.config;
+
+	for (; server->forward_count < config->forward_count; server->forward_count++) {
+		const struct config_forward *forward = &config->forwards[server->forward_count];
+		int fd = socket_listen_unix(forward->listen, 0660, config->control_group, err);
+		struct listener *listener = fd < 0 ? NULL : listen_on(server, fd, err);
+
+		if (!listener)
+			return error_prefix(err, "[forward %s]", forward->name);
+		listener->forward = forward;
+	}
+	return 0;
+}
+
+static void remove_forwards(const struct server *server)
+{
+	for (size_t i = 0; i < server->forward_count; i++)
+		(void)unlink(server->daemon.config->forwards[i].listen);
 }
 
 static int listen_for_peers(struct server *server, struct error *err)
@@ -219,8 +265,8 @@ static int start(struct server *server, const char *config_path, struct error *e
 	daemon->config = config_load(config_path, err);
 	if (!daemon->config)
 		return -1;
-	daemon->tls = tls_context_new(
-		daemon->config->ca, daemon->config->certificate, daemon->config->key, err);
+	daemon->tls = tls_context_new(config_roles(daemon->config), daemon->config->ca,
+		daemon->config->certificate, daemon->config->key, err);
 	if (!daemon->tls)
 		return error_prefix(err, "%s", config_path);
 	budget_init(&daemon->replay_budget, daemon->config->replay_memory_bytes);
@@ -235,7 +281,8 @@ static int start(struct server *server, const char *config_path, struct error *e
 	server->stop_timer.data = server;
 	add_signal(server, &server->terminate, SIGTERM);
 	add_signal(server, &server->interrupt, SIGINT);
-	if (listen_for_peers(server, err) < 0 || listen_for_clients(server, err) < 0)
+	if (listen_for_peers(server, err) < 0 || listen_for_clients(server, err) < 0 ||
+		listen_for_forwards(server, err) < 0)
 		return -1;
 	restore_migrations(daemon);
 	keep_start();
@@ -257,6 +304,7 @@ static void stop(struct server *server)
 	atomic_store(&daemon->ending, true);
 	if (*server->control_path)
 		(void)unlink(server->control_path);
+	remove_forwards(server);
 	if (!conversations_wait(LAST_TURNS_MS)) {
 		/* A thread waits for a hypervisor that does not answer: nothing is freed under it.
 		 */
@@ -346,8 +394,9 @@ static int check_only(const char *config_path)
 {
 	struct error err;
 	struct config *config = config_load(config_path, &err);
-	struct tls_context *tls =
-		config ? tls_context_new(config->ca, config->certificate, config->key, &err) : NULL;
+	struct tls_context *tls = config ? tls_context_new(config_roles(config), config->ca,
+						   config->certificate, config->key, &err)
+					 : NULL;
 	bool good = tls != NULL;
 
 	if (config && !tls)

@@ -114,6 +114,9 @@ static void try_peer(struct opening *opening)
 	struct addrinfo *found[CONFIG_ADDRESSES_MOST];
 	bool decided = false;
 
+	if (addresses->count == 0)
+		error_set(&opening->err, ERROR_USAGE, "[peer %s] has no 'address' in culvert.conf",
+			opening->peer->name);
 	for (size_t i = 0; i < addresses->count; i++) {
 		found[i] = socket_resolve(&addresses->list[i], false, &opening->err);
 		if (!found[i])

@@ -1,12 +1,16 @@
 #include "daemon/orders.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <uv.h>
 
+#include "base/descriptor.h"
 #include "control/arguments.h"
 #include "daemon/channel.h"
 #include "daemon/contact.h"
+#include "daemon/forward.h"
 #include "daemon/outgoing.h"
 
 #define PINGS_MOST 1000
@@ -84,6 +88,8 @@ static json_t *peer_json(const struct config_peer *peer)
 	}
 	if (peer->may_migrate)
 		json_array_append_new(services, json_string("migrate"));
+	for (size_t i = 0; i < peer->permission_count; i++)
+		json_array_append_new(services, json_string(peer->permissions[i].service));
 	return json_pack("{ss so ss so}", "name", peer->name, "addresses", addresses, "identity",
 		peer->identity, "services", services);
 }
@@ -95,6 +101,17 @@ static json_t *peers(const struct daemon *daemon)
 	for (size_t i = 0; i < daemon->config->peer_count; i++)
 		json_array_append_new(list, peer_json(&daemon->config->peers[i]));
 	return json_pack("{so}", "peers", list);
+}
+
+static const struct config_peer *find_peer(
+	const struct daemon *daemon, const char *host, struct error *err)
+{
+	const struct config_peer *peer = config_find_peer(daemon->config, host);
+
+	if (!peer)
+		error_set(err, ERROR_USAGE,
+			"unknown host '%s': culvert peers lists those in culvert.conf", host);
+	return peer;
 }
 
 static json_t *ping(struct daemon *daemon, const json_t *arguments, struct error *err)
@@ -117,12 +134,9 @@ static json_t *ping(struct daemon *daemon, const json_t *arguments, struct error
 		error_set(err, ERROR_USAGE, "'count' is 1 to %d", PINGS_MOST);
 		goto failed;
 	}
-	peer = config_find_peer(daemon->config, host);
-	if (!peer) {
-		error_set(err, ERROR_USAGE,
-			"unknown host '%s': culvert peers lists those in culvert.conf", host);
+	peer = find_peer(daemon, host, err);
+	if (!peer)
 		goto failed;
-	}
 	contact = contact_new(daemon, peer, err);
 	if (!contact)
 		goto failed;
@@ -146,6 +160,38 @@ static json_t *ping(struct daemon *daemon, const json_t *arguments, struct error
 failed:
 	json_decref(round_trips);
 	return NULL;
+}
+
+json_t *orders_connect(
+	struct daemon *daemon, const struct control_command *command, int fd, struct error *err)
+{
+	const char *host = NULL, *service = NULL;
+	const struct argument table[] = {
+		{.key = "host", .required = true, .text = &host},
+		{.key = "service", .required = true, .text = &service},
+	};
+	const struct config_peer *peer;
+	int type = 0;
+	socklen_t size = sizeof(type);
+	CLEANUP_FD int local = fd;
+
+	if (arguments_read(command->arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
+	if (!parse_is_name(service)) {
+		error_set(err, ERROR_USAGE, "'%s' is not the name of a service", service);
+		return NULL;
+	}
+	peer = find_peer(daemon, host, err);
+	if (!peer)
+		return NULL;
+	if (getsockopt(local, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM ||
+		fcntl(local, F_SETFL, O_NONBLOCK) < 0) {
+		error_set(err, ERROR_USAGE, "no stream socket came along with 'connect'");
+		return NULL;
+	}
+	if (forward_connect(daemon, peer, service, fd_take(&local), err) < 0)
+		return NULL;
+	return json_object();
 }
 
 json_t *orders_obey(struct daemon *daemon, const struct control_command *command, struct error *err)

@@ -15,4 +15,9 @@
 json_t *orders_obey(
 	struct daemon *daemon, const struct control_command *command, struct error *err);
 
+/** `connect`: carry @fd, which came along with the command, to a peer's service. @fd  owned; or -1
+ */
+json_t *orders_connect(
+	struct daemon *daemon, const struct control_command *command, int fd, struct error *err);
+
 #endif

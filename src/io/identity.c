@@ -92,14 +92,16 @@ static int verify_own(SSL_CTX *ssl, int purpose, const char *whose, struct error
 	return result;
 }
 
-int identity_check_own(SSL_CTX *ssl, const char *certificate_file, struct error *err)
+int identity_check_own(
+	SSL_CTX *ssl, unsigned roles, const char *certificate_file, struct error *err)
 {
 	char whose[300];
 	char names[256];
 
 	snprintf(whose, sizeof(whose), "certificate = %s: this", certificate_file);
-	if (verify_own(ssl, X509_PURPOSE_SSL_CLIENT, whose, err) < 0 ||
-		verify_own(ssl, X509_PURPOSE_SSL_SERVER, whose, err) < 0)
+	if ((roles & TLS_OPENER) && verify_own(ssl, X509_PURPOSE_SSL_CLIENT, whose, err) < 0)
+		return -1;
+	if ((roles & TLS_ACCEPTOR) && verify_own(ssl, X509_PURPOSE_SSL_SERVER, whose, err) < 0)
 		return -1;
 	identity_names(SSL_CTX_get0_certificate(ssl), names, sizeof(names));
 	if (strcmp(names, "(no name)") == 0)

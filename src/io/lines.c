@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptor.h"
 
 enum { PUT_DEADLINE_MS = 10000, READ_BYTES = 4096 };
 
@@ -19,6 +20,8 @@ struct lines {
 	size_t capacity_bytes;
 	size_t held_bytes;     /* read and not yet taken, from the start of the buffer */
 	size_t searched_bytes; /* of those, known to hold no newline */
+	bool takes_descriptor;
+	int descriptor; /* that came along; -1: none */
 };
 
 struct lines *lines_new(int fd, size_t longest_bytes)
@@ -30,6 +33,7 @@ struct lines *lines_new(int fd, size_t longest_bytes)
 		return NULL;
 	}
 	lines->fd = fd;
+	lines->descriptor = -1;
 	lines->longest_bytes = longest_bytes;
 	return lines;
 }
@@ -39,6 +43,7 @@ void lines_free(struct lines *lines)
 	if (!lines)
 		return;
 	close(lines->fd);
+	fd_close(&lines->descriptor);
 	free(lines->buffer);
 	free(lines);
 }
@@ -102,6 +107,52 @@ static int reserve(struct lines *lines, struct error *err)
 	return 0;
 }
 
+void lines_accept_descriptor(struct lines *lines)
+{
+	lines->takes_descriptor = true;
+}
+
+int lines_take_descriptor(struct lines *lines)
+{
+	return fd_take(&lines->descriptor);
+}
+
+/* Of descriptors that came along the newest is kept; the kernel closes what has no room here. */
+static void keep_descriptor(struct lines *lines, struct msghdr *message)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+		header->cmsg_len != CMSG_LEN(sizeof(int)))
+		return;
+	fd_close(&lines->descriptor);
+	memcpy(&lines->descriptor, CMSG_DATA(header), sizeof(int));
+}
+
+static ssize_t receive(struct lines *lines)
+{
+	struct iovec part = {.iov_base = lines->buffer + lines->held_bytes,
+		.iov_len = lines->capacity_bytes - lines->held_bytes};
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	ssize_t length;
+
+	if (lines->takes_descriptor) {
+		message.msg_control = control.bytes;
+		/* Not the padding: a second descriptor would fit there. */
+		message.msg_controllen = CMSG_LEN(sizeof(int));
+	}
+	do
+		length = recvmsg(lines->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (length < 0 && errno == EINTR);
+	if (length > 0 && lines->takes_descriptor)
+		keep_descriptor(lines, &message);
+	return length;
+}
+
 /* @returns 1 when bytes came, 0 when there are none now, -1 */
 static int fill(struct lines *lines, struct error *err)
 {
@@ -109,10 +160,7 @@ static int fill(struct lines *lines, struct error *err)
 
 	if (reserve(lines, err) < 0)
 		return -1;
-	do
-		length = recv(lines->fd, lines->buffer + lines->held_bytes,
-			lines->capacity_bytes - lines->held_bytes, MSG_DONTWAIT);
-	while (length < 0 && errno == EINTR);
+	length = receive(lines);
 	if (length < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
 	if (length == 0)

@@ -40,6 +40,14 @@ bool lines_ready(const struct lines *lines);
  */
 int lines_get(struct lines *lines, int timeout_ms, json_t **value, struct error *err);
 
+/** Descriptors that the other side passes along are kept, the newest only; without this they are
+ * closed */
+void lines_accept_descriptor(struct lines *lines);
+
+/** The one that has come, the caller's then; -1: none. It may have come before the line that it
+ * belongs to was whole */
+int lines_take_descriptor(struct lines *lines);
+
 /**
  * Send one value as one line.
  *

@@ -155,8 +155,8 @@ static int load_key(SSL_CTX *ssl, const char *key_file, struct error *err)
 		key_file);
 }
 
-static int load_files(SSL_CTX *ssl, const char *ca_file, const char *certificate_file,
-	const char *key_file, struct error *err)
+static int load_files(SSL_CTX *ssl, unsigned roles, const char *ca_file,
+	const char *certificate_file, const char *key_file, struct error *err)
 {
 	ERR_clear_error();
 	SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
@@ -166,11 +166,11 @@ static int load_files(SSL_CTX *ssl, const char *ca_file, const char *certificate
 		return tls_error_file(err, "certificate", certificate_file);
 	if (load_key(ssl, key_file, err) < 0)
 		return -1;
-	return identity_check_own(ssl, certificate_file, err);
+	return identity_check_own(ssl, roles, certificate_file, err);
 }
 
-struct tls_context *tls_context_new(
-	const char *ca_file, const char *certificate_file, const char *key_file, struct error *err)
+struct tls_context *tls_context_new(unsigned roles, const char *ca_file,
+	const char *certificate_file, const char *key_file, struct error *err)
 {
 	struct tls_context *context = calloc(1, sizeof(*context));
 
@@ -195,7 +195,7 @@ struct tls_context *tls_context_new(
 	SSL_CTX_set_default_read_buffer_len(context->ssl, READ_AHEAD_BYTES);
 	SSL_CTX_set_alpn_protos(context->ssl, alpn, sizeof(alpn) - 1);
 	SSL_CTX_set_alpn_select_cb(context->ssl, choose_protocol, NULL);
-	if (load_files(context->ssl, ca_file, certificate_file, key_file, err) < 0) {
+	if (load_files(context->ssl, roles, ca_file, certificate_file, key_file, err) < 0) {
 		tls_context_free(context);
 		return NULL;
 	}

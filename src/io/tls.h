@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "io/identity.h"
 #include "io/result.h"
 
 /* What tls_seal() takes at most between two flushes */
@@ -22,11 +23,12 @@ struct tls_context;
 struct tls_stream;
 
 /**
+ * @roles  set of enum tls_role: what the certificate must be good for
  * @errors ERROR_LOCAL naming the file and what is wrong with it: unreadable, not PEM, the key not
  * of the certificate, the certificate not valid now or not signed by the CA
  */
-struct tls_context *tls_context_new(
-	const char *ca_file, const char *certificate_file, const char *key_file, struct error *err);
+struct tls_context *tls_context_new(unsigned roles, const char *ca_file,
+	const char *certificate_file, const char *key_file, struct error *err);
 void tls_context_free(struct tls_context *context);
 
 /**

@@ -76,8 +76,9 @@ int tls_error_certificate(struct error *err, enum error_code code, const char *w
 			whose);
 	case X509_V_ERR_INVALID_PURPOSE:
 		return error_set(err, code,
-			"%s certificate may not be used both as client and as "
-			"server: its extendedKeyUsage needs both, or none",
+			"%s certificate may not be used for this: its extendedKeyUsage needs "
+			"clientAuth where a host connects to peers and serverAuth where they "
+			"connect to it, or neither",
 			whose);
 	default:
 		return error_set(err, code, "%s certificate is not acceptable: %s", whose,

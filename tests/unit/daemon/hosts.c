@@ -105,8 +105,8 @@ static void host_start(
 	host->config.peer_count = 2;
 	host->config.qmp_directory = hosts->directory;
 	daemon->config = &host->config;
-	daemon->tls = tls_context_new(hosts->authority.file, host->credential.certificate_file,
-		host->credential.key_file, &err);
+	daemon->tls = tls_context_new(TLS_OPENER | TLS_ACCEPTOR, hosts->authority.file,
+		host->credential.certificate_file, host->credential.key_file, &err);
 	assert_non_null(daemon->tls);
 	budget_init(&daemon->replay_budget, 64 << 20);
 	daemon->migrations = migrations_new();

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/config.h"
+#include "io/identity.h"
 
 #define PEER_B "[peer hostb]\naddress = 10.0.0.2\nidentity = hostb.example\n"
 
@@ -206,13 +207,13 @@ static void an_unknown_key_of_a_peer_is_refused(void **state)
 static void an_unknown_section_is_refused(void **state)
 {
 	assert_refused(*state, "[host]\nname = hosta\n[hosts]\nname = x\n", 3, "[hosts]",
-		"only [host] and [peer NAME]");
+		"only [host], [peer NAME], [service NAME] and [forward NAME]");
 }
 
 static void an_unknown_section_without_keys_is_refused(void **state)
 {
 	assert_refused(*state, "[host]\nname = hosta\n[hosts]\n", 3, "[hosts]",
-		"only [host] and [peer NAME]");
+		"only [host], [peer NAME], [service NAME] and [forward NAME]");
 }
 
 static void a_key_before_any_section_is_refused(void **state)
@@ -294,10 +295,72 @@ static void an_unknown_group_is_refused(void **state)
 		"control_group", "groupadd");
 }
 
+static void services_and_forwards_are_read(void **state)
+{
+	const struct config *config = load_good(*state,
+		"[forward echo]\nlisten = /run/echo\nhost = hostb\nservice = echo\n"
+		"[host]\nname = hosta\n" PEER_B "services = migrate, print\n"
+		"[service print]\nsocket = /run/print\n[service spare]\nsocket = /run/spare\n");
+	const struct config_peer *peer = config_find_peer(config, "hostb");
+
+	assert_string_equal(config_permitted_service(config, peer, "print")->socket, "/run/print");
+	assert_null(config_permitted_service(config, peer, "spare"));
+	assert_null(config_permitted_service(config, peer, "migrate"));
+	assert_int_equal(config->forward_count, 1);
+	assert_string_equal(config->forwards[0].listen, "/run/echo");
+	assert_int_equal(config_roles(config), TLS_OPENER | TLS_ACCEPTOR);
+}
+
+static void a_service_of_the_protocol_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\n[service control]\nsocket = /x\n", 3,
+		"control", "Culvert's own");
+}
+
+static void a_service_without_a_socket_is_refused(void **state)
+{
+	assert_refused(
+		*state, "[host]\nname = hosta\n[service x]\n", 3, "[service x]", "lacks 'socket'");
+}
+
+static void a_forward_to_nobody_is_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\n[forward x]\nlisten = /x\nhost = hostb\nservice = y\n", 3,
+		"[forward x]", "unknown host 'hostb'");
+}
+
+static void two_forwards_on_one_socket_are_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\n" PEER_B
+		"[forward x]\nlisten = /x\nhost = hostb\nservice = y\n"
+		"[forward z]\nlisten = /x\nhost = hostb\nservice = y\n",
+		10, "[forward z]", "listens where [forward x] does");
+}
+
+static void a_peer_that_only_connects_needs_no_address(void **state)
+{
+	const struct config *config = load_good(
+		*state, "[host]\nname = hosta\n[peer hostb]\nidentity = b\nservices = migrate\n");
+
+	assert_int_equal(config_roles(config), TLS_ACCEPTOR);
+}
+
+static void a_host_may_listen_nowhere(void **state)
+{
+	const struct config *config = load_good(*state,
+		"[host]\nname = hosta\nlisten = none\n[peer hostb]\naddress = 10.0.0.2\nidentity = "
+		"b\n");
+
+	assert_int_equal(config->listen.count, 0);
+	assert_int_equal(config_roles(config), TLS_OPENER);
+}
+
 static void an_unknown_service_is_refused(void **state)
 {
 	assert_refused(*state, "[host]\nname = hosta\n" PEER_B "services = migrate, everything\n",
-		6, "services", "no service 'everything': there is: migrate");
+		6, "services", "no service 'everything': there are migrate and");
 }
 
 static void a_peer_without_an_address_is_refused(void **state)
@@ -399,6 +462,13 @@ int main(void)
 		TEST(a_bad_address_of_a_peer_is_refused),
 		TEST(too_many_addresses_are_refused),
 		TEST(an_unknown_group_is_refused),
+		TEST(services_and_forwards_are_read),
+		TEST(a_service_of_the_protocol_is_refused),
+		TEST(a_service_without_a_socket_is_refused),
+		TEST(a_forward_to_nobody_is_refused),
+		TEST(two_forwards_on_one_socket_are_refused),
+		TEST(a_peer_that_only_connects_needs_no_address),
+		TEST(a_host_may_listen_nowhere),
 		TEST(an_unknown_service_is_refused),
 		TEST(a_peer_without_an_address_is_refused),
 		TEST(a_peer_without_an_identity_is_refused),

@@ -193,7 +193,8 @@ static void another_peer_is_refused_what_is_not_its_own(void **state)
 	(void)state;
 	authority_issue(&hosts.authority, "hostc",
 		&(struct certificate_plan){.dns = "hostc.example"}, &other);
-	tls = tls_context_new(hosts.authority.file, other.certificate_file, other.key_file, &err);
+	tls = tls_context_new(TLS_OPENER | TLS_ACCEPTOR, hosts.authority.file,
+		other.certificate_file, other.key_file, &err);
 	assert_non_null(tls);
 	assert_nothing_revealed(tls, &good);
 	assert_nothing_revealed(tls, &good);

@@ -139,8 +139,8 @@ static int tear_down(void **state)
 
 static void use(struct side *side, const struct credential *credential)
 {
-	side->context = tls_context_new(made.authority.file, credential->certificate_file,
-		credential->key_file, &side->err);
+	side->context = tls_context_new(TLS_OPENER | TLS_ACCEPTOR, made.authority.file,
+		credential->certificate_file, credential->key_file, &side->err);
 	if (!side->context)
 		fail_msg("%s", side->err.message);
 	side->stream = tls_stream_new(side->context, side->fd, side == &acceptor, &side->err);
@@ -609,7 +609,7 @@ static void assert_unusable(const char *ca, const char *certificate, const char 
 {
 	struct error err;
 
-	assert_null(tls_context_new(ca, certificate, key, &err));
+	assert_null(tls_context_new(TLS_OPENER | TLS_ACCEPTOR, ca, certificate, key, &err));
 	assert_said(&err, ERROR_LOCAL, thing, remedy);
 	assert_int_equal(ERR_peek_error(), 0);
 }
