@@ -397,23 +397,39 @@ static void expel(struct list *place, const char *why)
 	link->events->failed(link, &err, link->owner);
 }
 
-/* Whoever reaches the port can hold places for ten seconds each, and must not keep a peer out with
- * that: the oldest that has not asked for anything yields. A peer asks within a few round trips. */
-static bool make_room(struct worker *worker)
+/* Came to nothing, was told so, and has not closed yet */
+static bool turned_away(const struct link *link)
 {
-	struct list *place = worker->links.next;
+	return link->state == LINK_FINISHING && link->handshake.state != HANDSHAKE_ACCEPTED;
+}
 
-	if (worker->link_count < LINK_COUNT_LARGEST)
-		return true;
-	for (; place != &worker->links; place = place->next) {
+static bool asked_nothing(const struct link *link)
+{
+	return link->handshake.state == HANDSHAKE_WAITING;
+}
+
+/* @returns whether the oldest for which @yields holds has made room */
+static bool expel_oldest(struct worker *worker, bool (*yields)(const struct link *link))
+{
+	for (struct list *place = worker->links.next; place != &worker->links;
+		place = place->next) {
 		const struct link *link = LIST_MEMBER(place, struct link, place);
 
-		if (link->acceptor && link->handshake.state == HANDSHAKE_WAITING) {
+		if (link->acceptor && yields(link)) {
 			expel(place, "too many connections: it made room for a newer one");
 			return true;
 		}
 	}
 	return false;
+}
+
+/* Whoever reaches the port can hold places for ten seconds each, and must not keep a peer out with
+ * that: who was refused yields, or else the oldest that has not asked for anything. A peer asks
+ * within a few round trips. */
+static bool make_room(struct worker *worker)
+{
+	return worker->link_count < LINK_COUNT_LARGEST || expel_oldest(worker, turned_away) ||
+		expel_oldest(worker, asked_nothing);
 }
 
 int link_serve(struct worker *worker, struct tls_context *tls, int fd,
@@ -439,38 +455,37 @@ int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	return 0;
 }
 
-/* Seal and send the acceptor's answer. What cannot be sent now follows when the socket allows. */
-static int send_answer(struct link *link, struct error *err)
+static int seal_answer(struct link *link, struct error *err)
 {
 	size_t length;
 	const void *answer = handshake_unsent(&link->handshake, &length);
 
 	handshake_sent(&link->handshake);
-	if (tls_seal(link->stream, answer, length, err) < 0)
-		return -1;
-	return tls_flush(link->stream, err) == IO_FAILED ? -1 : 0;
+	return tls_seal(link->stream, answer, length, err);
+}
+
+/* The answer leaves with the channel's first pass: the peer never knows of a channel that could not
+ * be resumed yet. */
+static void grant(struct link *link)
+{
+	struct error err;
+
+	if (seal_answer(link, &err) < 0)
+		fail(link, &err);
+	else
+		act_on_handshake(link);
 }
 
 void link_grant(struct link *link, uint64_t limit)
 {
-	struct error err;
-
 	handshake_accept(&link->handshake, limit);
-	if (send_answer(link, &err) < 0)
-		fail(link, &err);
-	else
-		act_on_handshake(link);
+	grant(link);
 }
 
 void link_grant_resume(struct link *link, uint64_t delivered, uint64_t limit)
 {
-	struct error err;
-
 	handshake_accept_resume(&link->handshake, delivered, limit);
-	if (send_answer(link, &err) < 0)
-		fail(link, &err);
-	else
-		act_on_handshake(link);
+	grant(link);
 }
 
 void link_refuse(struct link *link, enum reason reason, const char *text)
@@ -481,7 +496,7 @@ void link_refuse(struct link *link, enum reason reason, const char *text)
 
 	if (link->handshake.state != HANDSHAKE_REFUSED)
 		handshake_refuse(&link->handshake, reason, text);
-	if (send_answer(link, &err) < 0)
+	if (seal_answer(link, &err) < 0)
 		close_link(link);
 	else
 		link_finish(link);

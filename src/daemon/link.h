@@ -49,6 +49,8 @@ struct link *link_open(struct worker *worker, struct tls_context *tls,
 int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	const struct link_events *events, void *owner, struct error *err);
 
+/** Grant what was asked: up() follows within the call, and the answer leaves with what the channel
+ * sends first */
 void link_grant(struct link *link, uint64_t limit);
 void link_grant_resume(struct link *link, uint64_t delivered, uint64_t limit);
 void link_refuse(struct link *link, enum reason reason, const char *text);
