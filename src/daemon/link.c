@@ -15,8 +15,6 @@
 #define FINISH_MS 2000
 /* Reads of one turn from a peer that should have ended */
 #define DRAIN_TURNS_MOST 8
-/* Connections of one worker that carry no channel: anyone can make them */
-#define LINK_COUNT_LARGEST 256
 
 enum link_state {
 	LINK_CONNECTING,
@@ -29,7 +27,7 @@ enum link_state {
 };
 
 struct link {
-	struct list place; /* in its worker's list while it carries no channel */
+	struct stranger stranger; /* while it carries no channel */
 	struct worker *worker;
 	enum link_state state;
 	bool acceptor;
@@ -77,25 +75,9 @@ static void on_handle_closed(uv_handle_t *handle)
 		fail_to_arrive(link);
 }
 
-static void leave_list(struct link *link)
-{
-	if (list_empty(&link->place))
-		return;
-	list_remove(&link->place);
-	link->worker->link_count--;
-}
-
-static void enter_list(struct link *link)
-{
-	if (!list_empty(&link->place))
-		return;
-	list_append(&link->worker->links, &link->place);
-	link->worker->link_count++;
-}
-
 static void close_handles(struct link *link)
 {
-	leave_list(link);
+	strangers_leave(&link->worker->strangers, &link->stranger);
 	link->interest = 0;
 	uv_close((uv_handle_t *)&link->poll, on_handle_closed);
 	uv_close((uv_handle_t *)&link->deadline, on_handle_closed);
@@ -114,7 +96,7 @@ static void drain(struct link *link);
 static void start_finishing(struct link *link)
 {
 	link->state = LINK_FINISHING;
-	enter_list(link);
+	strangers_enter(&link->worker->strangers, &link->stranger);
 	uv_timer_start(&link->deadline, on_deadline, FINISH_MS, 0);
 	drain(link);
 }
@@ -323,7 +305,7 @@ static int open_handles(struct link *link, struct error *err)
 	link->poll.data = link;
 	link->deadline.data = link;
 	link->open_handles = 2;
-	enter_list(link);
+	strangers_enter(&link->worker->strangers, &link->stranger);
 	uv_timer_start(&link->deadline, on_deadline, LINK_PATIENCE_MS, 0);
 	return 0;
 }
@@ -336,6 +318,32 @@ static void free_link(struct link *link)
 	OPENSSL_cleanse(&link->handshake, sizeof(link->handshake));
 	free(link);
 }
+
+static enum claim claim_of(const struct stranger *stranger)
+{
+	const struct link *link = LIST_MEMBER(stranger, const struct link, stranger);
+
+	if (!link->acceptor || link->handshake.state == HANDSHAKE_ACCEPTED)
+		return CLAIM_FIRM;
+	if (link->state == LINK_FINISHING)
+		return CLAIM_NONE;
+	return link->handshake.state == HANDSHAKE_WAITING ? CLAIM_SILENT : CLAIM_FIRM;
+}
+
+static void expel(struct stranger *stranger, const char *why)
+{
+	struct link *link = LIST_MEMBER(stranger, struct link, stranger);
+	bool owned = link->state != LINK_FINISHING;
+	struct error err;
+
+	close_link(link);
+	if (!owned)
+		return;
+	error_set(&err, ERROR_LINK, "%s", why);
+	link->events->failed(link, &err, link->owner);
+}
+
+static const struct stranger_events stranger_events = {.claim = claim_of, .expel = expel};
 
 static struct link *link_new(struct worker *worker, struct tls_context *tls, int fd, bool acceptor,
 	const struct link_events *events, void *owner, struct error *err)
@@ -354,7 +362,7 @@ static struct link *link_new(struct worker *worker, struct tls_context *tls, int
 	link->acceptor = acceptor;
 	link->events = events;
 	link->owner = owner;
-	list_init(&link->place);
+	stranger_init(&link->stranger, &stranger_events);
 	link->stream = tls_stream_new(tls, fd, acceptor, err);
 	if (!link->stream || open_handles(link, err) < 0) {
 		free_link(link);
@@ -383,55 +391,6 @@ struct link *link_open(struct worker *worker, struct tls_context *tls,
 	return link;
 }
 
-/* @place of a worker's list */
-static void expel(struct list *place, const char *why)
-{
-	struct link *link = LIST_MEMBER(place, struct link, place);
-	bool owned = link->state != LINK_FINISHING;
-	struct error err;
-
-	close_link(link);
-	if (!owned)
-		return;
-	error_set(&err, ERROR_LINK, "%s", why);
-	link->events->failed(link, &err, link->owner);
-}
-
-/* Came to nothing, was told so, and has not closed yet */
-static bool turned_away(const struct link *link)
-{
-	return link->state == LINK_FINISHING && link->handshake.state != HANDSHAKE_ACCEPTED;
-}
-
-static bool asked_nothing(const struct link *link)
-{
-	return link->handshake.state == HANDSHAKE_WAITING;
-}
-
-/* @returns whether the oldest for which @yields holds has made room */
-static bool expel_oldest(struct worker *worker, bool (*yields)(const struct link *link))
-{
-	for (struct list *place = worker->links.next; place != &worker->links;
-		place = place->next) {
-		const struct link *link = LIST_MEMBER(place, struct link, place);
-
-		if (link->acceptor && yields(link)) {
-			expel(place, "too many connections: it made room for a newer one");
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Whoever reaches the port can hold places for ten seconds each, and must not keep a peer out with
- * that: who was refused yields, or else the oldest that has not asked for anything. A peer asks
- * within a few round trips. */
-static bool make_room(struct worker *worker)
-{
-	return worker->link_count < LINK_COUNT_LARGEST || expel_oldest(worker, turned_away) ||
-		expel_oldest(worker, asked_nothing);
-}
-
 int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	const struct link_events *events, void *owner, struct error *err)
 {
@@ -439,7 +398,7 @@ int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	socklen_t length = sizeof(address);
 	struct link *link;
 
-	if (!make_room(worker)) {
+	if (!strangers_make_room(&worker->strangers)) {
 		close(fd);
 		return error_set(err, ERROR_LOCAL, "too many connections without a channel");
 	}
@@ -556,7 +515,7 @@ void link_carry(struct link *link, void (*ready)(void *owner, int events), void 
 	link->ready = ready;
 	link->owner = owner;
 	uv_timer_stop(&link->deadline);
-	leave_list(link);
+	strangers_leave(&link->worker->strangers, &link->stranger);
 }
 
 struct tls_stream *link_stream(struct link *link)
@@ -578,9 +537,4 @@ void link_finish(struct link *link)
 void link_abort(struct link *link)
 {
 	close_link(link);
-}
-
-void link_stop_listed(struct list *place)
-{
-	expel(place, "culvertd is stopping");
 }

@@ -10,7 +10,6 @@
 
 #include <sys/socket.h>
 
-#include "base/list.h"
 #include "daemon/worker.h"
 #include "io/tls.h"
 #include "tunnel/handshake.h"
@@ -86,8 +85,5 @@ void link_finish(struct link *link);
 
 /** Close at once. The link is no longer the caller's */
 void link_abort(struct link *link);
-
-/** For workers_stop(): close the link that is at @place of its worker's list, telling its owner */
-void link_stop_listed(struct list *place);
 
 #endif
