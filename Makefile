@@ -6,6 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 DEMO ?= migrate
 MODE ?= hybrid
+SCHEDULES ?= 1000000
 
 COMPILE = $(MAKE) --no-print-directory compile
 
@@ -28,6 +29,10 @@ check:
 	@scripts/install-packages check
 	@scripts/as-root scripts/check
 
+# A long run of the simulation from a seed of its own; `make soak SCHEDULES=100000` for a shorter one.
+soak: compile
+	@$(BUILD)/tests/sim/sim --count $(SCHEDULES) --seed $${SEED:-$$(date +%s)000000}
+
 install: all
 	@meson configure $(BUILD) --prefix=$(PREFIX)
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
@@ -35,4 +40,4 @@ install: all
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all compile demo check install clean
+.PHONY: all compile demo check soak install clean

@@ -56,8 +56,8 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 /* How often an event was written of late */
 struct limit {
 	const char *event; /* NULL: of no event yet */
-	uint64_t period_began_ms;
-	unsigned written;
+	uint64_t written;  /* of LOG_LIMITED_COUNT; one less each LOG_LIMITED_MS */
+	uint64_t since_ms; /* when it was made less last */
 	uint64_t suppressed;
 };
 
@@ -74,6 +74,14 @@ static struct limit *find_limit(const char *event)
 	return limit;
 }
 
+static void forget_old(struct limit *limit, uint64_t now_ms)
+{
+	uint64_t turns = (now_ms - limit->since_ms) / LOG_LIMITED_MS;
+
+	limit->since_ms += turns * LOG_LIMITED_MS;
+	limit->written -= turns < limit->written ? turns : limit->written;
+}
+
 /* @returns whether a limited line may be written now; *@left_out: how many were not, to be told */
 static bool take_turn(const char *event, uint64_t *left_out)
 {
@@ -85,17 +93,15 @@ static bool take_turn(const char *event, uint64_t *left_out)
 	*left_out = 0;
 	pthread_mutex_lock(&lock);
 	limit = find_limit(event);
-	if (now_ms - limit->period_began_ms >= LOG_LIMITED_MS) {
-		limit->period_began_ms = now_ms;
-		limit->written = 0;
+	forget_old(limit, now_ms);
+	allowed = limit->written < LOG_LIMITED_COUNT;
+	if (allowed) {
 		*left_out = limit->suppressed;
 		limit->suppressed = 0;
-	}
-	allowed = limit->written < LOG_LIMITED_COUNT;
-	if (allowed)
-		limit->written++;
-	else
+		limit->written += *left_out > 0 ? 2 : 1;
+	} else {
 		limit->suppressed++;
+	}
 	pthread_mutex_unlock(&lock);
 	return allowed;
 }

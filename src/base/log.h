@@ -20,14 +20,15 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /**
- * As log_event(), for what anyone on the network can cause: at most LOG_LIMITED_COUNT lines in
- * LOG_LIMITED_MS for each @event, so that nobody can fill a disk, or hide one kind of event behind
- * another. How many were left out is told later, in an event "log.suppressed".
+ * As log_event(), for what others on the network can cause as often as they like: LOG_LIMITED_COUNT
+ * lines at once for each @event, and one each LOG_LIMITED_MS after that. So nobody can fill a disk,
+ * or hide one kind of event behind another; and a host that is emptied of its guests still has a
+ * line for each. How many were left out is told with the next, in an event "log.suppressed".
  */
 void log_event_limited(enum log_level level, const char *event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-#define LOG_LIMITED_COUNT 50
-#define LOG_LIMITED_MS    10000
+#define LOG_LIMITED_COUNT 300
+#define LOG_LIMITED_MS    200
 
 #endif

@@ -6,9 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/clock.h"
 #include "base/descriptor.h"
-#include "base/log.h"
 #include "daemon/channel_table.h"
 #include "daemon/flow.h"
 #include "daemon/redial.h"
@@ -29,7 +27,7 @@ struct channel {
 	struct worker *worker;
 	struct loop *loop; /* the worker's, held: holders may outlive the worker */
 	struct flow flow;
-	struct channel_name name;
+	struct channel_report report;
 	struct redial *redial;
 	struct channel_table *table;
 	uint64_t epoch; /* acceptor: of the last RESUME that was granted */
@@ -38,19 +36,14 @@ struct channel {
 	char lost_why[160];
 	int local_interest;
 	bool lingering; /* RESET came; what came before it is being delivered */
+	bool parting;   /* it has ended here; RESET is yet to be sent */
+	uint64_t parted_ms;
 	bool closing;
 	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
 	uv_poll_t local;
 	uv_timer_t timer;
 	atomic_uint references; /* the holders, and the loop while handles are open */
 	unsigned open_handles;
-	_Atomic uint64_t to_peer_bytes;
-	_Atomic uint64_t to_local_bytes;
-	_Atomic uint64_t links_lost;
-	_Atomic uint64_t replayed_bytes;
-	_Atomic uint64_t published_lost_ms; /* of clock_now_ms(); 0: it has a link */
-	atomic_bool ended;
-	struct error failure; /* written before ended is set */
 };
 
 static void channel_pass(struct channel *channel);
@@ -60,16 +53,6 @@ static void on_link(void *owner, int events);
 uint64_t channel_first_limit(void)
 {
 	return session_settings.window_bytes;
-}
-
-void channel_name_fill(struct channel_name *name, const struct open_message *open, const char *peer,
-	const char *direction)
-{
-	for (size_t i = 0; i < 4; i++)
-		snprintf(name->id + 2 * i, 3, "%02x", open->id[i]);
-	snprintf(name->peer, sizeof(name->peer), "%s", peer);
-	snprintf(name->service, sizeof(name->service), "%s", open->service);
-	name->direction = direction;
 }
 
 void channel_hold(struct channel *channel)
@@ -87,25 +70,7 @@ void channel_put(struct channel *channel)
 
 void channel_progress(struct channel *channel, struct channel_progress *progress)
 {
-	progress->to_peer_bytes = atomic_load(&channel->to_peer_bytes);
-	progress->to_local_bytes = atomic_load(&channel->to_local_bytes);
-	progress->links_lost = atomic_load(&channel->links_lost);
-	progress->replayed_bytes = atomic_load(&channel->replayed_bytes);
-	progress->lost_ms = atomic_load(&channel->published_lost_ms);
-	progress->ended = atomic_load(&channel->ended);
-	progress->failure = (struct error){0};
-	if (progress->ended)
-		progress->failure = channel->failure;
-}
-
-static void publish_progress(struct channel *channel)
-{
-	atomic_store_explicit(&channel->to_peer_bytes, channel->flow.session.to_peer.acknowledged,
-		memory_order_relaxed);
-	atomic_store_explicit(&channel->to_local_bytes, channel->flow.session.to_local.delivered,
-		memory_order_relaxed);
-	atomic_store_explicit(&channel->replayed_bytes, channel->flow.session.to_peer.replayed,
-		memory_order_relaxed);
+	channel_report_progress(&channel->report, progress);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -116,36 +81,28 @@ static void on_handle_closed(uv_handle_t *handle)
 		channel_put(channel);
 }
 
-static void log_end(const struct channel *channel)
+/* The local program sees its socket close, and the channel's holders that it has ended. */
+static void leave_program(struct channel *channel, const struct error *failure)
 {
-	const struct error *failure = &channel->failure;
-	bool failed = failure->code != ERROR_NONE;
-
-	/* A peer opens and ends channels as it likes. */
-	log_event_limited(failed ? LOG_WARNING : LOG_INFO, "channel.ended",
-		"channel=%s peer=%s service=%s %s to_peer_bytes=%llu to_local_bytes=%llu%s%s%s",
-		channel->name.id, channel->name.peer, channel->name.service,
-		channel->name.direction,
-		(unsigned long long)channel->flow.session.to_peer.acknowledged,
-		(unsigned long long)channel->flow.session.to_local.delivered,
-		failed ? " reason=\"" : "", failed ? failure->message : "", failed ? "\"" : "");
+	if (channel->flow.local_fd < 0)
+		return;
+	channel_report_figures(&channel->report, &channel->flow.session);
+	channel_report_ended(&channel->report, failure);
+	channel->local_interest = 0;
+	uv_close((uv_handle_t *)&channel->local, on_handle_closed);
+	fd_close(&channel->flow.local_fd);
 }
 
-/* The end of the channel on this host: the local program sees its socket close. */
+/* The end of the channel on this host */
 static void end(struct channel *channel, const struct error *failure)
 {
 	if (channel->closing)
 		return;
 	channel->closing = true;
-	publish_progress(channel);
-	channel->failure = *failure;
-	log_end(channel);
-	atomic_store(&channel->ended, true);
+	leave_program(channel, failure);
 	list_remove(&channel->place);
 	atomic_fetch_sub(&channel->worker->channel_count, 1);
-	uv_close((uv_handle_t *)&channel->local, on_handle_closed);
 	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
-	fd_close(&channel->flow.local_fd);
 	session_fini(&channel->flow.session);
 	redial_free(channel->redial);
 	if (channel->flow.link && failure->code == ERROR_LINK)
@@ -176,15 +133,28 @@ static void on_timer(uv_timer_t *timer)
 	channel_pass(channel);
 }
 
+/* How long a link, or room on it for the last word, is waited for */
+static uint64_t deadline(const struct channel *channel)
+{
+	uint64_t since_ms = channel->parting ? channel->parted_ms : channel->lost_ms;
+
+	return since_ms + channel->resume_deadline_ms;
+}
+
+static bool deadline_runs(const struct channel *channel)
+{
+	return !channel->flow.link || channel->parting;
+}
+
 static uint64_t next_ms(const struct channel *channel)
 {
-	uint64_t deadline_ms = channel->lost_ms + channel->resume_deadline_ms;
+	uint64_t next = UINT64_MAX;
 
 	if (channel->flow.link)
-		return session_next_ms(&channel->flow.session);
-	if (channel->redial && redial_due_ms(channel->redial) < deadline_ms)
-		return redial_due_ms(channel->redial);
-	return deadline_ms;
+		next = session_next_ms(&channel->flow.session);
+	else if (channel->redial)
+		next = redial_due_ms(channel->redial);
+	return deadline_runs(channel) && deadline(channel) < next ? deadline(channel) : next;
 }
 
 /* The timer may fire early, never late. */
@@ -270,17 +240,12 @@ static bool settle_end(struct channel *channel)
 
 static void lose_link(struct channel *channel, const struct error *why)
 {
-	uint64_t now_ms = loop_now_ms(channel->worker->loop);
-
-	log_event_limited(LOG_WARNING, "link.lost", "channel=%s peer=%s service=%s reason=\"%s\"",
-		channel->name.id, channel->name.peer, channel->name.service, why->message);
+	channel_report_lost(&channel->report, why);
 	if (channel->flow.link)
 		link_abort(channel->flow.link);
 	snprintf(channel->lost_why, sizeof(channel->lost_why), "%s", why->message);
 	flow_lose_link(&channel->flow);
-	channel->lost_ms = now_ms;
-	atomic_fetch_add(&channel->links_lost, 1);
-	atomic_store(&channel->published_lost_ms, clock_now_ms());
+	channel->lost_ms = loop_now_ms(channel->worker->loop);
 	if (channel->redial)
 		redial_begin(channel->redial);
 }
@@ -291,14 +256,31 @@ static void gain_link(
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 
-	atomic_store(&channel->published_lost_ms, 0);
+	channel_report_resumed(&channel->report, now_ms - channel->lost_ms,
+		channel->flow.session.to_peer.sent - delivered);
 	flow_gain_link(&channel->flow, link, delivered, limit, now_ms);
 	link_carry(link, on_link, channel);
-	log_event_limited(LOG_NOTICE, "link.resumed",
-		"channel=%s peer=%s service=%s after_ms=%llu replayed_bytes=%llu", channel->name.id,
-		channel->name.peer, channel->name.service,
-		(unsigned long long)(now_ms - channel->lost_ms),
-		(unsigned long long)(channel->flow.session.to_peer.sent - delivered));
+	set_timer(channel);
+}
+
+/* RESET, and end here at once. What remains until the peer has been told holds no bytes. */
+static void part(struct channel *channel, enum reason reason, const struct error *failure)
+{
+	struct error ignored;
+
+	session_reset(&channel->flow.session, reason, failure->message);
+	if (channel->flow.link && flow_send(&channel->flow, &ignored) < 0)
+		lose_link(channel, &ignored);
+	if (channel->flow.session.state != SESSION_RESETTING) {
+		end(channel, failure);
+		return;
+	}
+	leave_program(channel, failure);
+	if (!channel->parting)
+		channel->parted_ms =
+			channel->flow.link ? loop_now_ms(channel->worker->loop) : channel->lost_ms;
+	channel->parting = true;
+	settle_interest(channel);
 	set_timer(channel);
 }
 
@@ -335,6 +317,15 @@ static void on_redial_failed(void *owner)
 static const struct redial_events redial_events = {
 	.up = on_redialled, .refused = on_redial_refused, .failed = on_redial_failed};
 
+static void expire(struct channel *channel)
+{
+	struct error err;
+
+	error_set(&err, ERROR_LINK, "%s, and no other to %s within %llu s", channel->lost_why,
+		channel->report.name.peer, (unsigned long long)channel->resume_deadline_ms / 1000);
+	end(channel, &err);
+}
+
 static void wait_for_link(struct channel *channel)
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
@@ -342,22 +333,13 @@ static void wait_for_link(struct channel *channel)
 	uint64_t limit;
 	struct error err;
 
-	if (now_ms >= channel->lost_ms + channel->resume_deadline_ms) {
-		error_set(&err, ERROR_LINK, "%s, and no other to %s within %llu s",
-			channel->lost_why, channel->name.peer,
-			(unsigned long long)channel->resume_deadline_ms / 1000);
-		end(channel, &err);
-		return;
-	}
-	if (flow_deliver(&channel->flow, now_ms, &err) < 0) {
-		end(channel, &err);
-		return;
-	}
+	if (flow_deliver(&channel->flow, now_ms, &err) < 0)
+		part(channel, REASON_LOCAL_GONE, &err);
 	if (channel->redial && now_ms >= redial_due_ms(channel->redial)) {
 		session_position(&channel->flow.session, &delivered, &limit);
 		redial_try(channel->redial, delivered, limit);
 	}
-	publish_progress(channel);
+	channel_report_figures(&channel->report, &channel->flow.session);
 	settle_interest(channel);
 	set_timer(channel);
 }
@@ -377,8 +359,12 @@ static void wait_or_end(struct channel *channel, const struct error *err)
 		wait_for_link(channel);
 		return;
 	}
-	session_reset(&channel->flow.session,
-		err->code == ERROR_PEER ? REASON_PROTOCOL : REASON_LOCAL_GONE, err->message);
+	if (err->code != ERROR_PEER) {
+		part(channel, REASON_LOCAL_GONE, err);
+		return;
+	}
+	/* Who breaks the protocol is not waited for. */
+	session_reset(&channel->flow.session, REASON_PROTOCOL, err->message);
 	(void)flow_send(&channel->flow, &ignored);
 	end(channel, err);
 }
@@ -390,6 +376,10 @@ static void channel_pass(struct channel *channel)
 
 	if (channel->closing)
 		return;
+	if (deadline_runs(channel) && now_ms >= deadline(channel)) {
+		expire(channel);
+		return;
+	}
 	if (channel->flow.session.state == SESSION_RESET) {
 		if (flow_deliver(&channel->flow, now_ms, &err) < 0)
 			end(channel, &err);
@@ -405,7 +395,7 @@ static void channel_pass(struct channel *channel)
 		wait_or_end(channel, &err);
 		return;
 	}
-	publish_progress(channel);
+	channel_report_figures(&channel->report, &channel->flow.session);
 	if (settle_end(channel))
 		return;
 	settle_interest(channel);
@@ -434,7 +424,6 @@ static void on_link(void *owner, int events)
 struct channel *channel_start(struct worker *worker, struct link *link, int local_fd,
 	const struct channel_settings *settings, struct error *err)
 {
-	const struct channel_name *name = &settings->name;
 	struct session_settings session = session_settings;
 	struct channel *channel = calloc(1, sizeof(*channel));
 
@@ -456,7 +445,6 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	loop_hold(channel->loop);
 	channel->flow.link = link;
 	channel->flow.local_fd = local_fd;
-	channel->name = *name;
 	channel->redial = settings->redial;
 	if (channel->redial)
 		redial_set_owner(channel->redial, worker, &redial_events, channel);
@@ -470,8 +458,7 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	list_append(&worker->channels, &channel->place);
 	atomic_fetch_add(&worker->channel_count, 1);
 	link_carry(link, on_link, channel);
-	log_event_limited(LOG_INFO, "channel.open", "channel=%s peer=%s service=%s %s", name->id,
-		name->peer, name->service, name->direction);
+	channel_report_begin(&channel->report, &settings->name);
 	channel->flow.again = true;
 	set_timer(channel);
 	return channel;
@@ -511,25 +498,14 @@ void channel_resumed(struct channel *channel, struct link *link, const struct ha
 		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
 }
 
-static void reset_and_end(struct channel *channel, enum reason reason, const char *text)
-{
-	struct error err;
-	struct error ignored;
-
-	if (channel->closing)
-		return;
-	session_reset(&channel->flow.session, reason, text);
-	if (channel->flow.link)
-		(void)flow_send(&channel->flow, &ignored);
-	error_set(&err, ERROR_CANCELLED, "%s", text);
-	end(channel, &err);
-}
-
 static void end_here(void *argument)
 {
 	struct channel *channel = argument;
+	struct error err;
 
-	reset_and_end(channel, REASON_ENDED, "ended by the migration");
+	error_set(&err, ERROR_CANCELLED, "ended by the migration");
+	if (!channel->closing)
+		part(channel, REASON_ENDED, &err);
 	channel_put(channel);
 }
 
@@ -542,6 +518,13 @@ void channel_end(struct channel *channel)
 
 void channel_stop_listed(struct list *place)
 {
-	reset_and_end(LIST_MEMBER(place, struct channel, place), REASON_STOPPING,
-		"that host's culvertd is stopping");
+	struct channel *channel = LIST_MEMBER(place, struct channel, place);
+	struct error err;
+	struct error ignored;
+
+	error_set(&err, ERROR_CANCELLED, "that host's culvertd is stopping");
+	session_reset(&channel->flow.session, REASON_STOPPING, err.message);
+	if (channel->flow.link)
+		(void)flow_send(&channel->flow, &ignored);
+	end(channel, &err);
 }

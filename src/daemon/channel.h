@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "daemon/channel_report.h"
 #include "daemon/link.h"
 #include "daemon/worker.h"
 #include "wire/message.h"
@@ -21,27 +22,6 @@
 struct channel;
 struct channel_table;
 struct redial;
-
-struct channel_name {
-	char id[9];            /* the first hex digits of its id, for logs */
-	char peer[64];         /* name of the other host */
-	char service[64];      /* what was asked for */
-	const char *direction; /* "opened" or "accepted" */
-};
-
-/** @direction  a literal, as above */
-void channel_name_fill(struct channel_name *name, const struct open_message *open, const char *peer,
-	const char *direction);
-
-struct channel_progress {
-	uint64_t to_peer_bytes;  /* acknowledged by the peer */
-	uint64_t to_local_bytes; /* delivered to the local program */
-	uint64_t links_lost;
-	uint64_t replayed_bytes; /* sent a second time over the links that followed */
-	uint64_t lost_ms;        /* 0: it has a link; else when that was lost, of clock_now_ms() */
-	bool ended;
-	struct error failure; /* once ended: ERROR_NONE when both sides finished properly */
-};
 
 /** What an OPEN or ACCEPT of this host tells the other */
 uint64_t channel_first_limit(void);
@@ -84,7 +64,7 @@ void channel_put(struct channel *channel);
 /** From any thread */
 void channel_progress(struct channel *channel, struct channel_progress *progress);
 
-/** End it on both hosts (RESET); from any thread */
+/** End it on both hosts (RESET): here at once, there as soon as there is a link; from any thread */
 void channel_end(struct channel *channel);
 
 /** For workers_stop(), on its loop */

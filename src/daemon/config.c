@@ -297,7 +297,8 @@ static int check_whole(struct config *config, const char *path, struct error *er
 	if (!*config->name)
 		return error_set(err, ERROR_USAGE, "%s: [host] lacks 'name'", path);
 	if (config->listens_nowhere && config->listen.count > 0)
-		return error_set(err, ERROR_USAGE, "%s: [host] listens nowhere and somewhere", path);
+		return error_set(
+			err, ERROR_USAGE, "%s: [host] listens nowhere and somewhere", path);
 	if (config->listen.count == 0 && !config->listens_nowhere)
 		add_address(&config->listen, "0.0.0.0", &ignored);
 	if (config->replay_memory_bytes == 0)

@@ -1,12 +1,19 @@
 #include "daemon/forward.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <uv.h>
 
+#include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "daemon/channel.h"
 #include "daemon/conversation.h"
 #include "daemon/opening.h"
+
+#define PATIENCE_MS 3000
+#define TURN_MS     200
 
 struct forwarding {
 	struct daemon *daemon;
@@ -14,15 +21,30 @@ struct forwarding {
 	int fd;
 };
 
+/* Of a channel that was not opened nothing has passed: a connection that is lost meanwhile is no
+ * reason to disappoint a local program. */
 int forward_connect(struct daemon *daemon, const struct config_peer *peer, const char *service,
 	int fd, struct error *err)
 {
-	struct channel *channel = opening_run(daemon, peer, service, "", fd, NULL, err);
+	uint64_t patient_ms = clock_deadline_ms(PATIENCE_MS);
+	CLEANUP_FD int local = fd;
 
-	if (!channel)
-		return -1;
-	channel_put(channel);
-	return 0;
+	for (;;) {
+		int duplicate = fcntl(local, F_DUPFD_CLOEXEC, 0);
+		struct channel *channel;
+
+		if (duplicate < 0)
+			return error_errno(err, "cannot duplicate a descriptor");
+		channel = opening_run(daemon, peer, service, "", duplicate, NULL, err);
+		if (channel) {
+			channel_put(channel);
+			return 0;
+		}
+		if (err->code != ERROR_LINK || clock_left_ms(patient_ms) == 0 ||
+			atomic_load(&daemon->stopping))
+			return -1;
+		uv_sleep(TURN_MS);
+	}
 }
 
 static void tell_refusal(const struct config_forward *forward, const struct error *err)

@@ -9,7 +9,8 @@
 #include "daemon/daemon.h"
 
 /**
- * Carry @fd to @service of @peer. Waits for the peer's answer; the channel then lives by itself.
+ * Carry @fd to @service of @peer. Waits for the answer, and for a peer that cannot be reached three
+ * seconds; the channel then lives by itself.
  *
  * @fd      a connected stream socket, non-blocking; owned, also on failure
  * @errors  see opening_run()

@@ -15,8 +15,6 @@
 #define FINISH_MS 2000
 /* Reads of one turn from a peer that should have ended */
 #define DRAIN_TURNS_MOST 8
-/* Connections of one worker that carry no channel: anyone can make them */
-#define LINK_COUNT_LARGEST 256
 
 enum link_state {
 	LINK_CONNECTING,
@@ -29,7 +27,7 @@ enum link_state {
 };
 
 struct link {
-	struct list place; /* in its worker's list while it carries no channel */
+	struct stranger stranger; /* while it carries no channel */
 	struct worker *worker;
 	enum link_state state;
 	bool acceptor;
@@ -77,25 +75,9 @@ static void on_handle_closed(uv_handle_t *handle)
 		fail_to_arrive(link);
 }
 
-static void leave_list(struct link *link)
-{
-	if (list_empty(&link->place))
-		return;
-	list_remove(&link->place);
-	link->worker->link_count--;
-}
-
-static void enter_list(struct link *link)
-{
-	if (!list_empty(&link->place))
-		return;
-	list_append(&link->worker->links, &link->place);
-	link->worker->link_count++;
-}
-
 static void close_handles(struct link *link)
 {
-	leave_list(link);
+	strangers_leave(&link->worker->strangers, &link->stranger);
 	link->interest = 0;
 	uv_close((uv_handle_t *)&link->poll, on_handle_closed);
 	uv_close((uv_handle_t *)&link->deadline, on_handle_closed);
@@ -114,7 +96,7 @@ static void drain(struct link *link);
 static void start_finishing(struct link *link)
 {
 	link->state = LINK_FINISHING;
-	enter_list(link);
+	strangers_enter(&link->worker->strangers, &link->stranger);
 	uv_timer_start(&link->deadline, on_deadline, FINISH_MS, 0);
 	drain(link);
 }
@@ -323,7 +305,7 @@ static int open_handles(struct link *link, struct error *err)
 	link->poll.data = link;
 	link->deadline.data = link;
 	link->open_handles = 2;
-	enter_list(link);
+	strangers_enter(&link->worker->strangers, &link->stranger);
 	uv_timer_start(&link->deadline, on_deadline, LINK_PATIENCE_MS, 0);
 	return 0;
 }
@@ -336,6 +318,32 @@ static void free_link(struct link *link)
 	OPENSSL_cleanse(&link->handshake, sizeof(link->handshake));
 	free(link);
 }
+
+static enum claim claim_of(const struct stranger *stranger)
+{
+	const struct link *link = LIST_MEMBER(stranger, const struct link, stranger);
+
+	if (!link->acceptor || link->handshake.state == HANDSHAKE_ACCEPTED)
+		return CLAIM_FIRM;
+	if (link->state == LINK_FINISHING)
+		return CLAIM_NONE;
+	return link->handshake.state == HANDSHAKE_WAITING ? CLAIM_SILENT : CLAIM_FIRM;
+}
+
+static void expel(struct stranger *stranger, const char *why)
+{
+	struct link *link = LIST_MEMBER(stranger, struct link, stranger);
+	bool owned = link->state != LINK_FINISHING;
+	struct error err;
+
+	close_link(link);
+	if (!owned)
+		return;
+	error_set(&err, ERROR_LINK, "%s", why);
+	link->events->failed(link, &err, link->owner);
+}
+
+static const struct stranger_events stranger_events = {.claim = claim_of, .expel = expel};
 
 static struct link *link_new(struct worker *worker, struct tls_context *tls, int fd, bool acceptor,
 	const struct link_events *events, void *owner, struct error *err)
@@ -354,7 +362,7 @@ static struct link *link_new(struct worker *worker, struct tls_context *tls, int
 	link->acceptor = acceptor;
 	link->events = events;
 	link->owner = owner;
-	list_init(&link->place);
+	stranger_init(&link->stranger, &stranger_events);
 	link->stream = tls_stream_new(tls, fd, acceptor, err);
 	if (!link->stream || open_handles(link, err) < 0) {
 		free_link(link);
@@ -383,39 +391,6 @@ struct link *link_open(struct worker *worker, struct tls_context *tls,
 	return link;
 }
 
-/* @place of a worker's list */
-static void expel(struct list *place, const char *why)
-{
-	struct link *link = LIST_MEMBER(place, struct link, place);
-	bool owned = link->state != LINK_FINISHING;
-	struct error err;
-
-	close_link(link);
-	if (!owned)
-		return;
-	error_set(&err, ERROR_LINK, "%s", why);
-	link->events->failed(link, &err, link->owner);
-}
-
-/* Whoever reaches the port can hold places for ten seconds each, and must not keep a peer out with
- * that: the oldest that has not asked for anything yields. A peer asks within a few round trips. */
-static bool make_room(struct worker *worker)
-{
-	struct list *place = worker->links.next;
-
-	if (worker->link_count < LINK_COUNT_LARGEST)
-		return true;
-	for (; place != &worker->links; place = place->next) {
-		const struct link *link = LIST_MEMBER(place, struct link, place);
-
-		if (link->acceptor && link->handshake.state == HANDSHAKE_WAITING) {
-			expel(place, "too many connections: it made room for a newer one");
-			return true;
-		}
-	}
-	return false;
-}
-
 int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	const struct link_events *events, void *owner, struct error *err)
 {
@@ -423,7 +398,7 @@ int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	socklen_t length = sizeof(address);
 	struct link *link;
 
-	if (!make_room(worker)) {
+	if (!strangers_make_room(&worker->strangers)) {
 		close(fd);
 		return error_set(err, ERROR_LOCAL, "too many connections without a channel");
 	}
@@ -439,38 +414,37 @@ int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	return 0;
 }
 
-/* Seal and send the acceptor's answer. What cannot be sent now follows when the socket allows. */
-static int send_answer(struct link *link, struct error *err)
+static int seal_answer(struct link *link, struct error *err)
 {
 	size_t length;
 	const void *answer = handshake_unsent(&link->handshake, &length);
 
 	handshake_sent(&link->handshake);
-	if (tls_seal(link->stream, answer, length, err) < 0)
-		return -1;
-	return tls_flush(link->stream, err) == IO_FAILED ? -1 : 0;
+	return tls_seal(link->stream, answer, length, err);
+}
+
+/* The answer leaves with the channel's first pass: the peer never knows of a channel that could not
+ * be resumed yet. */
+static void grant(struct link *link)
+{
+	struct error err;
+
+	if (seal_answer(link, &err) < 0)
+		fail(link, &err);
+	else
+		act_on_handshake(link);
 }
 
 void link_grant(struct link *link, uint64_t limit)
 {
-	struct error err;
-
 	handshake_accept(&link->handshake, limit);
-	if (send_answer(link, &err) < 0)
-		fail(link, &err);
-	else
-		act_on_handshake(link);
+	grant(link);
 }
 
 void link_grant_resume(struct link *link, uint64_t delivered, uint64_t limit)
 {
-	struct error err;
-
 	handshake_accept_resume(&link->handshake, delivered, limit);
-	if (send_answer(link, &err) < 0)
-		fail(link, &err);
-	else
-		act_on_handshake(link);
+	grant(link);
 }
 
 void link_refuse(struct link *link, enum reason reason, const char *text)
@@ -481,7 +455,7 @@ void link_refuse(struct link *link, enum reason reason, const char *text)
 
 	if (link->handshake.state != HANDSHAKE_REFUSED)
 		handshake_refuse(&link->handshake, reason, text);
-	if (send_answer(link, &err) < 0)
+	if (seal_answer(link, &err) < 0)
 		close_link(link);
 	else
 		link_finish(link);
@@ -541,7 +515,7 @@ void link_carry(struct link *link, void (*ready)(void *owner, int events), void 
 	link->ready = ready;
 	link->owner = owner;
 	uv_timer_stop(&link->deadline);
-	leave_list(link);
+	strangers_leave(&link->worker->strangers, &link->stranger);
 }
 
 struct tls_stream *link_stream(struct link *link)
@@ -563,9 +537,4 @@ void link_finish(struct link *link)
 void link_abort(struct link *link)
 {
 	close_link(link);
-}
-
-void link_stop_listed(struct list *place)
-{
-	expel(place, "culvertd is stopping");
 }

@@ -10,7 +10,6 @@
 
 #include <sys/socket.h>
 
-#include "base/list.h"
 #include "daemon/worker.h"
 #include "io/tls.h"
 #include "tunnel/handshake.h"
@@ -49,6 +48,8 @@ struct link *link_open(struct worker *worker, struct tls_context *tls,
 int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	const struct link_events *events, void *owner, struct error *err);
 
+/** Grant what was asked: up() follows within the call, and the answer leaves with what the channel
+ * sends first */
 void link_grant(struct link *link, uint64_t limit);
 void link_grant_resume(struct link *link, uint64_t delivered, uint64_t limit);
 void link_refuse(struct link *link, enum reason reason, const char *text);
@@ -84,8 +85,5 @@ void link_finish(struct link *link);
 
 /** Close at once. The link is no longer the caller's */
 void link_abort(struct link *link);
-
-/** For workers_stop(): close the link that is at @place of its worker's list, telling its owner */
-void link_stop_listed(struct list *place);
 
 #endif

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "daemon/channel.h"
-#include "daemon/link.h"
 
 #define DRAIN_TURN_MS 20
 
@@ -15,7 +14,7 @@ struct worker *worker_new(struct budget *budget, struct error *err)
 		error_set(err, ERROR_LOCAL, "no memory");
 		return NULL;
 	}
-	list_init(&worker->links);
+	strangers_init(&worker->strangers);
 	list_init(&worker->channels);
 	chunk_pool_init(&worker->pool);
 	worker->budget = budget;
@@ -39,8 +38,7 @@ static void close_all(void *argument)
 	worker->stopping = true;
 	while (!list_empty(&worker->channels))
 		channel_stop_listed(worker->channels.next);
-	while (!list_empty(&worker->links))
-		link_stop_listed(worker->links.next);
+	strangers_expel_all(&worker->strangers, "culvertd is stopping");
 }
 
 bool worker_drain(struct worker *worker, unsigned timeout_ms)

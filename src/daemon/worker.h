@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/list.h"
+#include "daemon/strangers.h"
 #include "io/loop.h"
 #include "tunnel/budget.h"
 #include "tunnel/chunk.h"
@@ -20,12 +21,11 @@
 struct worker {
 	struct loop *loop;
 	struct chunk_pool pool;
-	struct budget *budget; /* the daemon's */
-	struct list links;     /* struct link, those not yet carrying a channel */
-	struct list channels;  /* struct channel */
+	struct budget *budget;      /* the daemon's */
+	struct strangers strangers; /* links that carry no channel */
+	struct list channels;       /* struct channel */
 	atomic_uint channel_count;
-	size_t link_count; /* on the first list */
-	bool stopping;     /* no more links come to it */
+	bool stopping; /* no more links come to it */
 	unsigned char
 		scratch[WORKER_SCRATCH_BYTES]; /* what was just received; nothing is kept here */
 };

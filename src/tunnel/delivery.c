@@ -13,6 +13,13 @@ void delivery_fini(struct delivery *delivery)
 	chunk_queue_clear(&delivery->chunks, delivery->pool);
 }
 
+void delivery_drop(struct delivery *delivery)
+{
+	chunk_queue_clear(&delivery->chunks, delivery->pool);
+	delivery->received = delivery->delivered;
+	delivery->eof_received = delivery->eof_delivered;
+}
+
 /* May bytes at [offset, offset + length) come now? Those before delivery->received came before. */
 static int check_place(
 	const struct delivery *delivery, uint64_t offset, size_t length, struct error *err)

@@ -29,6 +29,9 @@ struct delivery {
 void delivery_init(struct delivery *delivery, struct chunk_pool *pool, uint64_t limit);
 void delivery_fini(struct delivery *delivery);
 
+/** What is held will not be delivered: the channel has ended. Put no more */
+void delivery_drop(struct delivery *delivery);
+
 /**
  * Take bytes from the peer; what is already here is dropped.
  *

@@ -26,11 +26,16 @@ static void give_back(struct replay *replay, size_t count)
 	replay->borrowed -= count;
 }
 
-void replay_fini(struct replay *replay)
+void replay_drop(struct replay *replay)
 {
 	chunk_queue_clear(&replay->chunks, replay->pool);
 	replay->unsent = NULL;
 	give_back(replay, replay->borrowed);
+}
+
+void replay_fini(struct replay *replay)
+{
+	replay_drop(replay);
 	if (replay->budget)
 		budget_leave(replay->budget);
 	replay->budget = NULL;

@@ -39,6 +39,9 @@ void replay_init(struct replay *replay, struct chunk_pool *pool, size_t largest_
 	struct budget *budget);
 void replay_fini(struct replay *replay);
 
+/** What is kept will not be sent any more: the channel has ended. Positions stay */
+void replay_drop(struct replay *replay);
+
 /**
  * Where the next bytes of the local program go.
  *

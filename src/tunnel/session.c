@@ -110,11 +110,15 @@ static int receive_frame(struct session *session, const struct frame_view *view,
 {
 	switch (view->header.type) {
 	case FRAME_DATA:
+		if (session->state == SESSION_RESETTING)
+			return 0;
 		return delivery_put(&session->to_local, view->header.offset, view->payload,
 			view->header.length, err);
 	case FRAME_ACK:
 		return receive_ack(session, view, err);
 	case FRAME_EOF:
+		if (session->state == SESSION_RESETTING)
+			return 0;
 		return delivery_put_eof(&session->to_local, view->header.offset, err);
 	case FRAME_RESET:
 		if (message_decode_reason(view, &session->reset, err) < 0)
@@ -271,6 +275,8 @@ void session_reset(struct session *session, enum reason reason, const char *text
 	if (session->state != SESSION_OPEN)
 		return;
 	session->state = SESSION_RESETTING;
+	replay_drop(&session->to_peer);
+	delivery_drop(&session->to_local);
 	session->reset.reason = reason;
 	snprintf(session->reset.text, sizeof(session->reset.text), "%s", text);
 }

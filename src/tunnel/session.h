@@ -117,7 +117,8 @@ bool session_eof_due(const struct session *session);
 void session_refuse(struct session *session, bool over, uint64_t now_ms);
 void session_delivered_eof(struct session *session, uint64_t now_ms);
 
-/** End the channel on both hosts; what is buffered is dropped. No effect once it has ended */
+/** End the channel on both hosts; what is buffered is dropped, so that waiting for a link with the
+ * RESET costs no memory. No effect once it has ended */
 void session_reset(struct session *session, enum reason reason, const char *text);
 
 /** When session_tick() must be called next; UINT64_MAX: need not be */

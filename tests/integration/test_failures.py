@@ -70,6 +70,7 @@ def test_reset_connections_are_replaced_and_no_page_is_lost(crossing, hosts, dae
 
     assert (code, last["phase"]) == (0, "completed")
     assert last["links_lost"] == 1
+    assert last["replayed_bytes"] > 0
     moving.assert_arrived()
 
 

@@ -85,7 +85,7 @@ def hostc(authority):
 
 @pytest.fixture
 def talkative(daemons):
-    """hostb, which logs 50 lines in 10 s of what anyone can cause, is free to log more."""
+    """hostb, which limits the lines of what anyone can cause, is free to log more."""
     if daemons[1].log_text().rpartition("event=ready")[2].count(".refused ") > 30:
         assert daemons[1].stop() == 0
         daemons[1].start()

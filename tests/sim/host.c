@@ -475,8 +475,6 @@ void host_reset(struct host *host)
 	session_reset(&host->session, REASON_ENDED, "ended by the simulation");
 	host->reset_asked = true;
 	host->moved = true;
-	if (host->phase == HOST_WAITING)
-		host_end(host, HOST_RESET);
 }
 
 void host_program_gone(struct host *host)

@@ -66,7 +66,8 @@ void oracle_check_replay(const struct host *host)
 	struct frame_header first;
 	struct error err;
 
-	if (!host->session_started || !host_open(host) || replay->acknowledged == replay->taken)
+	if (!host->session_started || !host_open(host) || host->session.state != SESSION_OPEN ||
+		replay->acknowledged == replay->taken)
 		return;
 	if (!chunk || frame_header_decode(chunk->bytes, &first, &err) < 0 ||
 		first.offset > replay->acknowledged)
@@ -110,6 +111,10 @@ void oracle_check(const struct host *host, const struct host *peer)
 		fail(host->now_ms, "host %zu: %llu acknowledged, but %llu delivered", host->number,
 			(unsigned long long)acknowledged, (unsigned long long)delivered);
 	check_dismissal(host, peer);
+	if (host->session_started && session->state == SESSION_RESETTING &&
+		(session->to_peer.chunks.first || session->to_local.chunks.first))
+		fail(host->now_ms, "host %zu: holds bytes of a channel that it has reset",
+			host->number);
 	if (!host->session_started)
 		return;
 	check_memory(host);
@@ -129,12 +134,17 @@ static void check_finished(const struct host *host, const struct host *peer)
 }
 
 /* Faults come to an end. With time enough, a new link is found unless the peer has ended. */
+static void check_expired(const struct host *host, const struct host *peer)
+{
+	if (host->expired && host->plan->resume_lasts && (host->number == 0 || host_open(peer)))
+		fail(host->now_ms, "host %zu found no other link", host->number);
+}
+
 static void check_lost(const struct host *host, const struct host *peer)
 {
 	if (!host->network->cut)
 		fail(host->now_ms, "host %zu lost a link that was not", host->number);
-	if (host->expired && host->plan->resume_lasts && (host->number == 0 || host_open(peer)))
-		fail(host->now_ms, "host %zu found no other link", host->number);
+	check_expired(host, peer);
 }
 
 static void check_reset(const struct host *host, const struct host *peer)
@@ -142,6 +152,7 @@ static void check_reset(const struct host *host, const struct host *peer)
 	enum reason reason = host->session.reset.reason;
 	bool gone = host->program.gone || peer->program.gone;
 
+	check_expired(host, peer);
 	if (!host->reset_asked && !peer->reset_asked)
 		fail(host->now_ms, "host %zu was reset by nobody", host->number);
 	if (reason != REASON_ENDED && (reason != REASON_LOCAL_GONE || !gone))

@@ -36,7 +36,8 @@ void resume_wait(struct host *host)
 {
 	if (host->now_ms >= host->lost_ms + host->plan->resume_deadline_ms) {
 		host->expired = true;
-		host_end(host, HOST_LOST);
+		/* What it has reset it has left already, and only the peer was to be told. */
+		host_end(host, host->session.state == SESSION_RESETTING ? HOST_RESET : HOST_LOST);
 		return;
 	}
 	host_deliver(host);
@@ -66,7 +67,10 @@ void resume_refused(struct host *host)
 {
 	over_attempt(host);
 	host->dismissed = true;
-	host_end(host, session_ended_well(&host->session) ? HOST_FINISHED : HOST_LOST);
+	if (host->session.state == SESSION_RESETTING)
+		host_end(host, HOST_RESET);
+	else
+		host_end(host, session_ended_well(&host->session) ? HOST_FINISHED : HOST_LOST);
 }
 
 static void answer_unknown(struct link_end *end)

@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/parse.h"
 #include "fail.h"
@@ -180,8 +181,28 @@ static int read_options(int count, char **words, uint64_t *first, uint64_t *sche
 	return given && count % 2 == 1 ? 0 : -1;
 }
 
+static double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void report(const struct tally *tally, uint64_t first, uint64_t schedules, double seconds)
+{
+	printf("sim: %llu schedules from seed %llu passed, %.0f a second: hosts finished=%llu "
+	       "reset=%llu lost=%llu refused=%llu resumed=%llu, %llu bytes delivered\n",
+		(unsigned long long)schedules, (unsigned long long)first,
+		(double)schedules / seconds, (unsigned long long)tally->finished,
+		(unsigned long long)tally->reset, (unsigned long long)tally->lost,
+		(unsigned long long)tally->refused, (unsigned long long)tally->resumed,
+		(unsigned long long)tally->bytes);
+}
+
 int main(int count, char **words)
 {
+	double begun = seconds_now();
 	static struct sim sim;
 	struct tally tally = {0};
 	uint64_t first;
@@ -193,11 +214,6 @@ int main(int count, char **words)
 	}
 	for (uint64_t i = 0; i < schedules; i++)
 		run(&sim, first + i, &tally);
-	printf("sim: %llu schedules passed: hosts finished=%llu reset=%llu lost=%llu refused=%llu "
-	       "resumed=%llu, %llu bytes delivered\n",
-		(unsigned long long)schedules, (unsigned long long)tally.finished,
-		(unsigned long long)tally.reset, (unsigned long long)tally.lost,
-		(unsigned long long)tally.refused, (unsigned long long)tally.resumed,
-		(unsigned long long)tally.bytes);
+	report(&tally, first, schedules, seconds_now() - begun);
 	return 0;
 }

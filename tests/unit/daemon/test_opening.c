@@ -20,9 +20,6 @@
 #include "daemon/opening.h"
 #include "hosts.h"
 
-/* As in link.c: connections of one worker that carry no channel */
-enum { LINK_COUNT_LARGEST = 256 };
-
 static struct hosts hosts;
 static struct error err;
 static char token[OFFER_TOKEN_CHARACTERS + 1];
@@ -338,18 +335,41 @@ static void a_client_that_floods_does_not_keep_the_worker(void **state)
 
 static void of_connections_that_say_nothing_the_oldest_yields(void **state)
 {
-	int fds[LINK_COUNT_LARGEST + 2];
+	int fds[STRANGERS_MOST + 2];
 	struct pollfd third = {.events = POLLIN};
 
 	(void)state;
-	for (int i = 0; i < LINK_COUNT_LARGEST + 2; i++)
+	for (int i = 0; i < STRANGERS_MOST + 2; i++)
 		fds[i] = hosts_connect(&hosts);
 	assert_closed(fds[0]);
 	assert_closed(fds[1]);
 	third.fd = fds[2];
 	assert_int_equal(poll(&third, 1, 0), 0);
-	for (int i = 0; i < LINK_COUNT_LARGEST + 2; i++)
+	for (int i = 0; i < STRANGERS_MOST + 2; i++)
 		close(fds[i]);
+}
+
+static void a_connection_that_was_refused_yields_before_any_other(void **state)
+{
+	int silent[STRANGERS_MOST - 1];
+	struct pollfd oldest = {.events = POLLIN};
+	int refused;
+	int newer;
+
+	(void)state;
+	oldest.fd = silent[0] = hosts_connect(&hosts);
+	refused = hosts_connect(&hosts);
+	/* Refused, and stays: our side is not closed. */
+	assert_true(send(refused, "{\"execute\": \"ping\"}\n", 20, MSG_NOSIGNAL) > 0);
+	assert_closed(refused);
+	for (int i = 1; i < STRANGERS_MOST - 1; i++)
+		silent[i] = hosts_connect(&hosts);
+	newer = hosts_connect(&hosts);
+	assert_int_equal(poll(&oldest, 1, 200), 0);
+	for (int i = 0; i < STRANGERS_MOST - 1; i++)
+		close(silent[i]);
+	close(newer);
+	close(refused);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -380,6 +400,7 @@ int main(void)
 		TEST(a_client_that_leaves_at_once_harms_nobody),
 		TEST(a_client_that_floods_does_not_keep_the_worker),
 		TEST(of_connections_that_say_nothing_the_oldest_yields),
+		TEST(a_connection_that_was_refused_yields_before_any_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

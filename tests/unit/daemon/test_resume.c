@@ -8,8 +8,11 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "line.h"
 
@@ -252,6 +255,125 @@ static void an_end_by_the_driver_needs_no_link(void **state)
 	assert_ended(&line, ERROR_CANCELLED, "ended by the migration");
 }
 
+static void wait_until_forgotten(struct host *host)
+{
+	for (int waited_ms = 0; atomic_load(&host->daemon.replay_budget.sharers) > 0; waited_ms++) {
+		if (waited_ms == HOSTS_DEADLINE_MS)
+			fail_msg("the channel is still there");
+		pause_ms(1);
+	}
+}
+
+static void an_end_by_the_driver_without_a_link_is_told_with_the_next(void **state)
+{
+	struct pollfd there = {.fd = line.there};
+
+	(void)state;
+	strand();
+	channel_end(line.channel);
+	assert_closed(line.here);
+	assert_int_equal(poll(&there, 1, 50), 0);
+	hosts_set_deaf(&hosts, false);
+	assert_closed(line.there);
+	wait_until_forgotten(&hosts.a);
+	wait_until_forgotten(&hosts.b);
+}
+
+static void an_end_without_a_link_holds_no_bytes(void **state)
+{
+	struct transfer out;
+
+	(void)state;
+	transfer_start(&out, transfer_send, line.here, 8 * MIB, 1);
+	while (atomic_load(&hosts.a.daemon.replay_budget.lent) == 0)
+		pause_ms(1);
+	strand();
+	channel_end(line.channel);
+	pthread_join(out.thread, NULL);
+	assert_closed(line.here);
+	assert_int_equal(atomic_load(&hosts.a.daemon.replay_budget.lent), 0);
+	assert_int_equal(atomic_load(&hosts.a.daemon.replay_budget.sharers), 1);
+}
+
+static void an_end_that_nobody_could_be_told_is_forgotten_at_the_deadline(void **state)
+{
+	(void)state;
+	strand();
+	channel_end(line.channel);
+	assert_closed(line.here);
+	wait_until_forgotten(&hosts.a);
+	assert_closed(line.there);
+	assert_ended(&line, ERROR_CANCELLED, "ended by the migration");
+}
+
+static void a_program_of_the_opener_that_goes_without_a_link_is_told_with_the_next(void **state)
+{
+	(void)state;
+	assert_int_equal(send(line.there, "request", 7, MSG_NOSIGNAL), 7);
+	assert_int_equal(recv(line.here, &(char){0}, 1, 0), 1);
+	strand();
+	/* With bytes unread, so that it is an end and not only that of its stream */
+	line_hang_up(&line.here);
+	hosts_set_deaf(&hosts, false);
+	(void)send(line.there, "again", 5, MSG_NOSIGNAL);
+	assert_closed(line.there);
+}
+
+static int set_up_two_addresses(void **state)
+{
+	struct config_addresses *addresses = &hosts.a.peers[0].addresses;
+
+	set_up_hosts(state);
+	addresses->list[1] = addresses->list[0];
+	addresses->count = 2;
+	return 0;
+}
+
+/* @returns a socket at 127.0.0.1 that does not listen yet */
+static int bind_somewhere(char port[6])
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	snprintf(port, 6, "%u", ntohs(address.sin_port));
+	return fd;
+}
+
+static void the_address_that_worked_is_tried_first(void **state)
+{
+	int other = bind_somewhere(hosts.a.peers[0].addresses.list[0].port);
+
+	(void)state;
+	line_lay(&line, &hosts);
+	assert_int_equal(listen(other, 10), 0);
+	for (uint64_t i = 1; i <= 3; i++) {
+		hosts_cut(&hosts);
+		wait_until_lost(i);
+		assert_passes(line.here, line.there, "page");
+	}
+	assert_int_equal(accept(other, NULL, NULL), -1);
+	close(other);
+}
+
+static void the_other_addresses_are_tried_when_that_one_is_gone(void **state)
+{
+	int other = bind_somewhere(hosts.a.peers[0].addresses.list[0].port);
+	struct pollfd asked = {.fd = other, .events = POLLIN};
+
+	(void)state;
+	line_lay(&line, &hosts);
+	assert_int_equal(listen(other, 10), 0);
+	strand();
+	assert_int_equal(poll(&asked, 1, HOSTS_DEADLINE_MS), 1);
+	close(other);
+	hosts_set_deaf(&hosts, false);
+	assert_passes(line.here, line.there, "page");
+}
+
 static void an_acceptor_that_forgot_the_channel_ends_it(void **state)
 {
 	(void)state;
@@ -265,6 +387,7 @@ static void an_acceptor_that_forgot_the_channel_ends_it(void **state)
 }
 
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_TWO(name)   cmocka_unit_test_setup_teardown(name, set_up_two_addresses, tear_down)
 #define TEST_SHORT(name) cmocka_unit_test_setup_teardown(name, set_up_short, tear_down)
 
 int main(void)
@@ -285,6 +408,12 @@ int main(void)
 		TEST(an_acceptor_stops_without_a_link),
 		TEST(a_worker_stops_while_the_opener_asks_again),
 		TEST(an_end_by_the_driver_needs_no_link),
+		TEST(an_end_by_the_driver_without_a_link_is_told_with_the_next),
+		TEST(an_end_without_a_link_holds_no_bytes),
+		TEST_SHORT(an_end_that_nobody_could_be_told_is_forgotten_at_the_deadline),
+		TEST(a_program_of_the_opener_that_goes_without_a_link_is_told_with_the_next),
+		TEST_TWO(the_address_that_worked_is_tried_first),
+		TEST_TWO(the_other_addresses_are_tried_when_that_one_is_gone),
 		TEST(an_acceptor_that_forgot_the_channel_ends_it),
 	};
 

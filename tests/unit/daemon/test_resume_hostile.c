@@ -309,6 +309,70 @@ static void a_host_that_stops_still_grants_a_resume(void **state)
 	close(there);
 }
 
+/* @returns the accepted channel, held */
+static struct channel *find_accepted(void)
+{
+	struct channel *channel = channel_table_find(hosts.b.daemon.channels, &good, "hosta");
+
+	assert_non_null(channel);
+	return channel;
+}
+
+/* What comes next, when all else is left out, is a RESET. */
+static void assert_reset(struct client *client)
+{
+	static unsigned char bytes[FRAME_HEADER_BYTES + FRAME_DATA_LONGEST_BYTES];
+	struct frame_header header = {.type = FRAME_PONG};
+	struct error err;
+
+	while (header.type != FRAME_RESET) {
+		assert_true(client_hear(client, bytes, FRAME_HEADER_BYTES));
+		assert_int_equal(frame_header_decode(bytes, &header, &err), 0);
+		assert_true(client_hear(client, bytes, header.length));
+	}
+}
+
+static void an_acceptor_that_ended_without_a_link_tells_it_over_the_next(void **state)
+{
+	struct resume_message resume = good;
+	struct client first;
+	struct client second;
+	int there = client_talk(&first);
+	struct channel *channel = find_accepted();
+
+	(void)state;
+	client_close(&first);
+	channel_end(channel);
+	assert_closed(there);
+	resume.delivered = 7;
+	assert_int_equal(resume_over(&second, hosts.a.daemon.tls, &resume), HANDSHAKE_ACCEPTED);
+	assert_reset(&second);
+	client_close(&second);
+	channel_put(channel);
+	close(there);
+}
+
+static void an_end_is_told_when_the_link_is_full(void **state)
+{
+	unsigned char ack[MESSAGE_LONGEST_BYTES];
+	struct transfer out = {.seed = 1};
+	struct client client;
+	int there = client_talk(&client);
+	struct channel *channel = find_accepted();
+
+	(void)state;
+	client_say(&client, ack, message_encode_limit(FRAME_ACK, 7, 64 * MIB, ack));
+	transfer_start(&out, transfer_send, there, 64 * MIB, 1);
+	/* Nobody reads here: what the kernel holds for the link is soon all there is room for. */
+	pause_ms(500);
+	channel_end(channel);
+	pthread_join(out.thread, NULL);
+	assert_reset(&client);
+	client_close(&client);
+	channel_put(channel);
+	close(there);
+}
+
 enum { FLOOD_COUNT = 300 };
 
 static void a_flood_of_bad_resumes_leaves_the_channel_unharmed(void **state)
@@ -399,6 +463,8 @@ int main(void)
 		TEST(an_epoch_is_granted_once),
 		TEST(another_version_is_refused),
 		TEST(a_host_that_stops_still_grants_a_resume),
+		TEST(an_acceptor_that_ended_without_a_link_tells_it_over_the_next),
+		TEST(an_end_is_told_when_the_link_is_full),
 		TEST(workers_stop_while_links_move_to_the_first),
 		TEST(workers_stop_while_links_move_to_the_second),
 		TEST(a_flood_of_bad_resumes_leaves_the_channel_unharmed),

@@ -389,6 +389,48 @@ static void a_second_reset_changes_nothing(void **state)
 	assert_string_equal(fixture->session.reset.text, "first");
 }
 
+static void a_reset_drops_what_is_held(void **state)
+{
+	struct fixture *fixture = *state;
+	struct iovec span;
+
+	take(fixture, "page");
+	receive_text(fixture, 0, "request");
+	assert_int_equal(receive(fixture, FRAME_EOF, 7, "", 0), 0);
+	session_reset(&fixture->session, REASON_ENDED, "enough");
+	assert_null(fixture->session.to_peer.chunks.first);
+	assert_int_equal(session_spans(&fixture->session, &span, 1), 0);
+	assert_false(session_eof_due(&fixture->session));
+}
+
+static void what_comes_after_a_reset_is_not_kept(void **state)
+{
+	struct fixture *fixture = *state;
+	struct iovec span;
+
+	receive_text(fixture, 0, "request");
+	session_reset(&fixture->session, REASON_ENDED, "enough");
+	receive_text(fixture, 7, "another");
+	assert_int_equal(receive(fixture, FRAME_EOF, 14, "", 0), 0);
+	assert_int_equal(session_spans(&fixture->session, &span, 1), 0);
+	assert_false(session_eof_due(&fixture->session));
+}
+
+static void a_reset_waits_for_the_next_link_and_still_takes_an_acknowledgement(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	take(fixture, "page");
+	assert_int_equal(send(fixture, &view), FRAME_DATA);
+	session_detach(&fixture->session);
+	session_reset(&fixture->session, REASON_ENDED, "enough");
+	assert_true(session_can_attach(&fixture->session, 4));
+	session_attach(&fixture->session, 4, WINDOW, fixture->now_ms);
+	assert_int_equal(send(fixture, &view), FRAME_RESET);
+	assert_int_equal(fixture->session.state, SESSION_RESET);
+}
+
 static void a_reset_of_the_peer_ends_the_session(void **state)
 {
 	struct fixture *fixture = *state;
@@ -776,6 +818,9 @@ int main(void)
 		TEST(a_reset_goes_before_data_and_ends_the_session),
 		TEST(a_reset_is_sent_though_an_ack_was_waiting),
 		TEST(a_second_reset_changes_nothing),
+		TEST(a_reset_drops_what_is_held),
+		TEST(what_comes_after_a_reset_is_not_kept),
+		TEST(a_reset_waits_for_the_next_link_and_still_takes_an_acknowledgement),
 		TEST(a_reset_of_the_peer_ends_the_session),
 		TEST(a_malformed_reset_is_refused),
 		TEST(nothing_is_taken_once_it_is_reset),
