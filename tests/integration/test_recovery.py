@@ -2,6 +2,7 @@
 was killed on either host or on both. docs/OPERATIONS.md says what is promised."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -72,6 +73,42 @@ def assert_recovered(moving, daemons):
     assert (last["phase"], last["guest"]) == ("completed", "destination")
     assert wait_for_end(daemons[1])["phase"] == "completed"
     assert [journal(x.host) for x in daemons] == [[], []]
+    moving.assert_arrived()
+
+
+# Preparing
+
+
+@pytest.mark.parametrize("lost", ["source", "destination", "link"])
+def test_what_was_prepared_and_left_is_as_before_and_can_be_migrated_again(
+    crossing, hosts, daemons, lost
+):
+    moving = crossing(dirty={"mib": 16, "pattern": "mixed", "rate_mib": 1})
+    machines = (moving.source, moving.destination)
+    before = [capabilities(x) for x in machines]
+    follower = moving.begin(daemons[0])
+    while not journal(hosts.b):
+        pass
+    os.kill(daemons[1].pid, signal.SIGSTOP)
+    if lost == "link":
+        hosts.cut()
+    else:
+        daemons[lost == "destination"].kill()
+    if lost != "destination":
+        os.kill(daemons[1].pid, signal.SIGCONT)
+    assert moving.destination.migration()["status"] == "none", "it was not started"
+
+    if lost != "link":
+        daemons[lost == "destination"].start()
+    assert follower.finish()[0] == (3 if lost == "source" else 4)
+    last = wait_for_end(daemons[0])
+    assert (last["phase"], last["guest"]) == ("failed", "source")
+    hosts.mend()
+    wait_until(lambda: [capabilities(x) for x in machines] == before, "settings as before", 15)
+    hosts.shape(None)
+    code, last = moving.run(daemons[0], "--mode", "precopy")
+
+    assert (code, last["phase"]) == (0, "completed")
     moving.assert_arrived()
 
 
