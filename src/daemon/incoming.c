@@ -165,6 +165,9 @@ static void watch_state(struct incoming *incoming, const struct migration_figure
 		incoming_end_without_qemu(incoming, figures->reason);
 		break;
 	case MIGRATION_NONE:
+		if (incoming->restored)
+			incoming_end_forgotten(incoming);
+		break;
 	case MIGRATION_SETUP:
 	case MIGRATION_PRECOPY:
 	case MIGRATION_CANCELLED:

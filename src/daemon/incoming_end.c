@@ -110,6 +110,15 @@ void incoming_end_without_qemu(struct incoming *incoming, const char *reason)
 	}
 }
 
+void incoming_end_forgotten(struct incoming *incoming)
+{
+	struct error err;
+
+	error_set(&err, ERROR_GUEST,
+		"the QEMU here knows nothing of the migration: is it a new one?");
+	incoming_end(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err, advice_ask_source);
+}
+
 void incoming_end_withdrawn(struct incoming *incoming)
 {
 	struct error err;

@@ -57,6 +57,10 @@ void incoming_end_without_qemu(struct incoming *incoming, const char *reason);
 /** The source has kept the guest, and has said so: what is here of it must not run */
 void incoming_end_kept(struct incoming *incoming);
 
+/** The QEMU that a daemon finds at its start is not the one that its predecessor knew, or had not
+ * begun */
+void incoming_end_forgotten(struct incoming *incoming);
+
 /** Nothing has been started, and nothing will be: as if nothing had been */
 void incoming_end_withdrawn(struct incoming *incoming);
 

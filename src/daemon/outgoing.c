@@ -352,6 +352,12 @@ static void tell_kept(struct outgoing *outgoing)
 			contact_ask(outgoing->contact, "finish",
 				json_pack("{ss sb}", "guest", "source", "run", 0), NULL, &err) == 0)
 			return;
+		if (outgoing->contact && !outgoing->contact_lost && err.code != ERROR_LINK) {
+			log_event(LOG_WARNING, "migration.not_kept",
+				"migration=%s vm=%s host=%s reason=\"%s\"", outgoing->plan.id,
+				outgoing->plan.vm, outgoing->plan.host, err.message);
+			return;
+		}
 		if (tries > 0 && outgoing_destination_decided(outgoing))
 			return;
 		if (!outgoing_reach_wait(outgoing, &err))
@@ -400,6 +406,9 @@ static void talk(void *argument)
 	outgoing->migration = NULL;
 	if (outcome.phase != PHASE_COMPLETED && outcome.guest == GUEST_SOURCE) {
 		outgoing_stream_end(outgoing);
+		/* Its next migration needs the one place that QMP has for a client. */
+		qemu_free(outgoing->qemu);
+		outgoing->qemu = NULL;
 		if (outgoing->started)
 			tell_kept(outgoing);
 	}

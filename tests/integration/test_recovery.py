@@ -424,3 +424,22 @@ def test_recovery_outlives_resets_in_its_midst(crossing, hosts, daemons):
         time.sleep(0.05)
 
     assert_recovered(moving, daemons)
+
+
+def test_qemu_that_was_started_anew_meanwhile_is_not_taken_for_the_old_one(
+    crossing, guest, hosts, daemons
+):
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0])
+
+    daemons[1].kill()
+    moving.destination.kill()
+    fresh = guest(moving.name, hosts.b, memory_mib=128, incoming=True)
+    fresh.qmp("query-status")
+    daemons[1].start()
+    last = wait_for_end(daemons[1])
+
+    assert (last["phase"], last["guest"]) == ("failed", "unknown")
+    assert wait_for_end(daemons[0])["guest"] == "unknown"
+    assert fresh.status == "inmigrate"
+    assert journal(hosts.b) == []
