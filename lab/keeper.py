@@ -42,7 +42,7 @@ class Keeper:
         with self._lock:
             kept = list(self._kept)
         # First out of the way of each other, then to where they belong.
-        moves = [f"exec {200 + i}<&{fd}" for i, (_, fd) in enumerate(kept)]
+        moves = [f"exec {200 + i}<&{fd} {fd}<&-" for i, (_, fd) in enumerate(kept)]
         moves += [f"exec {3 + i}<&{200 + i} {200 + i}<&-" for i in range(len(kept))]
         names = ":".join(name for name, _ in kept)
         script = "; ".join([

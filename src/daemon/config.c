@@ -408,5 +408,6 @@ unsigned config_roles(const struct config *config)
 		if (peer->may_migrate || peer->permission_count > 0)
 			roles |= TLS_ACCEPTOR;
 	}
-	return roles;
+	/* Without peers yet, for any that may come */
+	return roles ? roles : TLS_OPENER | TLS_ACCEPTOR;
 }
