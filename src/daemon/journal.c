@@ -149,6 +149,11 @@ void journal_read(const char *runtime_directory,
 	while (files && (file = readdir(files))) {
 		size_t length = strlen(file->d_name);
 
+		/* Of a daemon that was killed while it wrote */
+		if (length > 4 && strcmp(file->d_name + length - 4, ".new") == 0) {
+			(void)unlinkat(dirfd(files), file->d_name, 0);
+			continue;
+		}
 		if (length < 5 || strcmp(file->d_name + length - 5, ".json") != 0)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", directory, file->d_name);
