@@ -258,6 +258,72 @@ static void a_qemu_that_closes_before_its_greeting_is_told(void **state)
 	refuses_to_open(steps, "has ended");
 }
 
+static void out_of_band_is_asked_for_where_it_is_offered(void **state)
+{
+	const struct step steps[] = {
+		{NULL, "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\n"},
+		{"\"arguments\":{\"enable\":[\"oob\"]}", OK},
+		{"\"exec-oob\":\"migrate-pause\"", OK}, DONE};
+	struct fake_qmp *fake;
+	struct qmp *qmp = open_fake(steps, &fake);
+
+	(void)state;
+	assert_int_equal(qmp_execute_now(qmp, "migrate-pause", NULL, &err), 0);
+	qmp_free(qmp);
+	fake_qmp_finish(fake);
+}
+
+static void without_out_of_band_a_command_takes_its_turn(void **state)
+{
+	const struct step steps[] = {{NULL, "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n"},
+		{"{\"execute\":\"qmp_capabilities\",\"id\"", OK},
+		{"\"execute\":\"migrate-pause\"", OK}, DONE};
+	struct fake_qmp *fake;
+	struct qmp *qmp = open_fake(steps, &fake);
+
+	(void)state;
+	assert_int_equal(qmp_execute_now(qmp, "migrate-pause", NULL, &err), 0);
+	qmp_free(qmp);
+	fake_qmp_finish(fake);
+}
+
+/* A connection that another client had, and lost in the middle of @first */
+static int take_over(const char *first)
+{
+	const struct step steps[] = {{NULL, first}, {"\"exec-oob\":\"yank\"", OK}, DONE};
+	struct fake_qmp *fake;
+	struct qmp *qmp;
+	int result;
+	int fd;
+
+	fake = fake_qmp_pair(steps, &fd);
+	qmp = qmp_take_over(fd, "web1", &err);
+	assert_non_null(qmp);
+	result = qmp_execute_now(qmp, "yank", NULL, &err);
+	qmp_free(qmp);
+	fake_qmp_finish(fake);
+	return result;
+}
+
+static void a_connection_is_taken_over_without_a_greeting(void **state)
+{
+	(void)state;
+	assert_int_equal(take_over("{\"event\": \"STOP\"}\n"), 0);
+}
+
+static void the_rest_of_a_line_is_passed_over_when_taking_over(void **state)
+{
+	(void)state;
+	assert_int_equal(take_over("tus\": \"active\"}}\n"), 0);
+}
+
+static void a_second_broken_line_is_an_error(void **state)
+{
+	(void)state;
+	assert_int_equal(take_over("tus\": \"active\"}}\nbroken\n"), -1);
+	assert_non_null(strstr(err.message, "does not speak QMP"));
+}
+
 static void no_greeting_names_the_remedy(void **state)
 {
 	const struct step steps[] = {DONE};
@@ -287,6 +353,11 @@ int main(void)
 		cmocka_unit_test(another_protocol_is_refused_at_the_greeting),
 		cmocka_unit_test(json_that_is_no_greeting_is_refused),
 		cmocka_unit_test(a_qemu_that_closes_before_its_greeting_is_told),
+		cmocka_unit_test(out_of_band_is_asked_for_where_it_is_offered),
+		cmocka_unit_test(without_out_of_band_a_command_takes_its_turn),
+		cmocka_unit_test(a_connection_is_taken_over_without_a_greeting),
+		cmocka_unit_test(the_rest_of_a_line_is_passed_over_when_taking_over),
+		cmocka_unit_test(a_second_broken_line_is_an_error),
 		cmocka_unit_test(no_greeting_names_the_remedy),
 	};
 

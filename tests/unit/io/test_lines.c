@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,6 +269,73 @@ static void a_descriptor_passes_along(void **state)
 	close(null);
 }
 
+/* A line that brings the write end of a pipe */
+static void pass_pipe(struct fixture *fixture, int *read_end)
+{
+	struct lines *other = lines_new(dup(fixture->other), LONGEST_BYTES);
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(lines_put(other, json_true(), ends[1], &fixture->err), 0);
+	close(ends[1]);
+	lines_free(other);
+	*read_end = ends[0];
+	assert_int_equal(lines_get(fixture->lines, 1000, &fixture->value, &fixture->err), 1);
+	json_decref(fixture->value);
+	fixture->value = NULL;
+}
+
+static bool at_end(int read_end)
+{
+	struct pollfd watched = {.fd = read_end};
+
+	return poll(&watched, 1, 0) == 1 && (watched.revents & POLLHUP);
+}
+
+static void a_descriptor_that_nobody_asked_for_is_closed(void **state)
+{
+	struct fixture *fixture = *state;
+	int read_end;
+
+	pass_pipe(fixture, &read_end);
+	assert_true(at_end(read_end));
+	assert_int_equal(lines_take_descriptor(fixture->lines), -1);
+	close(read_end);
+}
+
+static void a_descriptor_that_is_accepted_is_taken_once(void **state)
+{
+	struct fixture *fixture = *state;
+	int read_end;
+	int fd;
+
+	lines_accept_descriptor(fixture->lines);
+	pass_pipe(fixture, &read_end);
+	fd = lines_take_descriptor(fixture->lines);
+	assert_true(fd >= 0);
+	assert_int_equal(lines_take_descriptor(fixture->lines), -1);
+	assert_false(at_end(read_end));
+	close(fd);
+	assert_true(at_end(read_end));
+	close(read_end);
+}
+
+static void of_two_descriptors_the_older_is_closed(void **state)
+{
+	struct fixture *fixture = *state;
+	int older;
+	int newer;
+
+	lines_accept_descriptor(fixture->lines);
+	pass_pipe(fixture, &older);
+	pass_pipe(fixture, &newer);
+	assert_true(at_end(older));
+	assert_false(at_end(newer));
+	close(lines_take_descriptor(fixture->lines));
+	close(older);
+	close(newer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -288,6 +356,9 @@ int main(void)
 		TEST(a_value_that_could_not_be_made_is_out_of_memory),
 		TEST(a_value_goes_out_as_one_line),
 		TEST(a_descriptor_passes_along),
+		TEST(a_descriptor_that_nobody_asked_for_is_closed),
+		TEST(a_descriptor_that_is_accepted_is_taken_once),
+		TEST(of_two_descriptors_the_older_is_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
