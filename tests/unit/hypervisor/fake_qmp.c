@@ -71,9 +71,9 @@ static void send_reply(struct fake_qmp *fake, const char *reply)
 	const char *mark;
 
 	while ((mark = strstr(reply, "$ID"))) {
-		char number[16];
+		char number[24];
 
-		snprintf(number, sizeof(number), "%d", id ? atoi(id + 5) : 0);
+		snprintf(number, sizeof(number), "%lld", id ? atoll(id + 5) : 0);
 		send(fake->fd, reply, (size_t)(mark - reply), MSG_NOSIGNAL);
 		send(fake->fd, number, strlen(number), MSG_NOSIGNAL);
 		reply = mark + 3;
