@@ -14,6 +14,8 @@ enum {
 	ANSWER_DEADLINE_MS = 10000,
 	LONGEST_LINE_BYTES = 4 << 20,
 	KEPT_EVENTS_COUNT = 256,
+	/* ... and the first of a QEMU that was taken over: it may be one that waits for a page */
+	DOUBTFUL_DEADLINE_MS = 2000,
 	/* For the answer that an earlier command still owes */
 	OWED_DEADLINE_MS = 250,
 };
@@ -25,7 +27,8 @@ struct qmp {
 	json_int_t last_id;
 	json_int_t owed_id; /* of the command that was not answered in time; 0: none */
 	bool gone;
-	bool taken_over;  /* in the middle of a line, perhaps */
+	bool taken_over; /* in the middle of a line, perhaps */
+	int answer_deadline_ms;
 	bool out_of_band; /* QEMU takes commands while another is not done */
 	char name[128];
 };
@@ -128,6 +131,7 @@ static struct qmp *allocate(int fd, const char *name, struct error *err)
 		return NULL;
 	}
 	snprintf(qmp->name, sizeof(qmp->name), "%s", name);
+	qmp->answer_deadline_ms = ANSWER_DEADLINE_MS;
 	return qmp;
 }
 
@@ -151,6 +155,7 @@ struct qmp *qmp_take_over(int fd, const char *name, struct error *err)
 	if (!qmp)
 		return NULL;
 	qmp->taken_over = true;
+	qmp->answer_deadline_ms = DOUBTFUL_DEADLINE_MS;
 	qmp->out_of_band = true;
 	/* Far from those that the client before has used */
 	qmp->last_id = (json_int_t)clock_now_ms() << 16;
@@ -240,8 +245,10 @@ static int wait_for_answer(
 			keep_event(qmp, *message);
 			continue;
 		}
-		if (qmp->owed_id != 0 && is_answer(*message, qmp->owed_id))
+		if (qmp->owed_id != 0 && is_answer(*message, qmp->owed_id)) {
 			qmp->owed_id = 0;
+			qmp->answer_deadline_ms = ANSWER_DEADLINE_MS;
+		}
 		if (is_answer(*message, id))
 			return 1;
 		json_decref(*message);
@@ -257,13 +264,13 @@ static int ask(struct qmp *qmp, const char *command, json_t *line, json_int_t id
 
 	if (lines_put(qmp->lines, line, pass, err) < 0)
 		return translate(qmp, err);
-	result = wait_for_answer(qmp, id, ANSWER_DEADLINE_MS, &message, err);
+	result = wait_for_answer(qmp, id, qmp->answer_deadline_ms, &message, err);
 	if (result < 0)
 		return -1;
 	if (result == 0)
 		return error_set(err, ERROR_HYPERVISOR,
 			"QEMU of %s has not answered %s for %d seconds", qmp->name, command,
-			ANSWER_DEADLINE_MS / 1000);
+			qmp->answer_deadline_ms / 1000);
 	result = read_answer(qmp, command, message, value, err);
 	json_decref(message);
 	return result;
