@@ -138,12 +138,14 @@ def peer_of(host, services="migrate", identity=None, address=None):
     }
 
 
-def daemon_pair(hosts, authority, **host_keys):
-    """A daemon for each host, knowing each other, not started yet."""
-    return tuple(
-        Daemon(host, authority.issue(host.name), [peer_of(hosts.other(host))], **host_keys)
-        for host in hosts
-    )
+def daemon_pair(hosts, authority, resume_deadline=None, **options):
+    """A daemon for each host, knowing each other, not started yet. `options` are Daemon's."""
+
+    def daemon(host):
+        peer = {**peer_of(hosts.other(host)), "resume_deadline": resume_deadline}
+        return Daemon(host, authority.issue(host.name), [peer], **options)
+
+    return tuple(daemon(host) for host in hosts)
 
 
 def _section(title, keys):

@@ -7,6 +7,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
+from crossing import SLOW, Crossing  # noqa: E402
+
 from lab.certificates import Authority  # noqa: E402
 from lab.daemon import daemon_pair  # noqa: E402
 from lab.guest import build_kernel  # noqa: E402
@@ -48,16 +50,17 @@ def authority(hosts):
 
 
 @pytest.fixture
-def daemons(hosts, authority):
-    """culvertd on both hosts, each knowing and trusting the other. Afterwards they must stop
-    cleanly: a sanitizer's report fails the test."""
-    pair = daemon_pair(hosts, authority)
+def daemons(request, hosts, authority):
+    """culvertd on both hosts, each knowing and trusting the other, with the options of daemon_pair()
+    that the module has in DAEMONS. Afterwards they must stop cleanly: a sanitizer's report fails the
+    test."""
+    pair = daemon_pair(hosts, authority, **getattr(request.module, "DAEMONS", {}))
     for daemon in pair:
         daemon.start()
     yield pair
     for daemon in pair:
         if daemon.exit_code is None:
-            daemon.stop()
+            assert daemon.stop() == 0
         assert "Sanitizer" not in daemon.log_text()
 
 
@@ -67,5 +70,17 @@ def guest(hosts, kernel):
 
     def start(name="vm", host=None, **options):
         return Machine(host or hosts.a, name, kernel, **options)
+
+    return start
+
+
+@pytest.fixture
+def crossing(hosts, guest, daemons):
+    """crossing(rate=SLOW, **options of Crossing): a guest that runs on hosta and may move to hostb"""
+
+    def start(rate=SLOW, **options):
+        moving = Crossing(guest, hosts.a, hosts.b, **options).wait_running()
+        hosts.shape(rate)
+        return moving
 
     return start

@@ -123,3 +123,25 @@ def capabilities(machine):
 def break_connections(host):
     """Reset every connection between the daemons."""
     host.run("ss", "-KHt", "dport", "=", ":16520")
+
+
+def only(daemon):
+    (migration,) = daemon.migrations()
+    return migration
+
+
+def wait_for_end(daemon, timeout=60):
+    def ended():
+        migrations = daemon.migrations()
+        return migrations[-1] if migrations and migrations[-1]["ended"] else None
+
+    return wait_until(ended, f"{daemon.host.name}: the migration's end", timeout)
+
+
+def wait_for_waiting(daemon, timeout=30):
+    return wait_until(lambda: only(daemon)["waiting"], f"{daemon.host.name}: waiting", timeout)
+
+
+def journal(host):
+    """The files of the migrations that a culvertd which is started anew would take up."""
+    return sorted(host.run_directory.glob("migrations/*.json"))

@@ -4,43 +4,12 @@ import signal
 import time
 
 import pytest
-from crossing import (
-    SLOW, Crossing, break_connections, capabilities, postcopy_under_way, precopy_under_way,
-)  # fmt: skip
+from crossing import break_connections, capabilities, postcopy_under_way, precopy_under_way
 
-from lab.daemon import Daemon, peer_of
 from lab.wait import wait_until
 
-
-RESUME_DEADLINE = "5s"
-
-
-@pytest.fixture
-def daemons(hosts, authority):
-    """As everywhere, but of little patience with a network that is gone."""
-    pair = tuple(
-        Daemon(
-            host,
-            authority.issue(host.name),
-            [{**peer_of(hosts.other(host)), "resume_deadline": RESUME_DEADLINE}],
-        ).start()
-        for host in hosts
-    )
-    yield pair
-    for daemon in pair:
-        if daemon.exit_code is None:
-            assert daemon.stop() == 0
-        assert "Sanitizer" not in daemon.log_text()
-
-
-@pytest.fixture
-def crossing(hosts, guest, daemons):
-    def start(**options):
-        crossing = Crossing(guest, hosts.a, hosts.b, **options).wait_running()
-        hosts.shape(SLOW)
-        return crossing
-
-    return start
+# Of little patience with a network that is gone
+DAEMONS = {"resume_deadline": "5s"}
 
 
 def class_of(migration):

@@ -3,20 +3,9 @@
 import json
 import signal
 
-import pytest
-from crossing import CALM, SLOW, Crossing, capabilities, postcopy_under_way, precopy_under_way
+from crossing import CALM, capabilities, postcopy_under_way, precopy_under_way
 
 from lab.wait import wait_until
-
-
-@pytest.fixture
-def crossing(hosts, guest, daemons):
-    def start(rate=SLOW, **options):
-        crossing = Crossing(guest, hosts.a, hosts.b, **options).wait_running()
-        hosts.shape(rate)
-        return crossing
-
-    return start
 
 
 def test_cancelled_precopy_leaves_the_guest_free_to_move_later(crossing, guest, hosts, daemons):

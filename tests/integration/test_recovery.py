@@ -9,63 +9,13 @@ import time
 
 import pytest
 from crossing import (
-    MIB, SLOW, Crossing, break_connections, capabilities, postcopy_under_way, precopy_under_way,
+    CALM, MIB, break_connections, capabilities, journal, only, postcopy_under_way,
+    precopy_under_way, wait_for_end, wait_for_waiting,
 )  # fmt: skip
 
-from lab.daemon import Daemon, peer_of
 from lab.wait import wait_until
 
-RESUME_DEADLINE = "3s"
-
-
-@pytest.fixture
-def daemons(hosts, authority):
-    """As everywhere, but of little patience with a network that is gone."""
-    pair = tuple(
-        Daemon(
-            host,
-            authority.issue(host.name),
-            [{**peer_of(hosts.other(host)), "resume_deadline": RESUME_DEADLINE}],
-            keeper=True,
-        ).start()
-        for host in hosts
-    )
-    yield pair
-    for daemon in pair:
-        if daemon.exit_code is None:
-            assert daemon.stop() == 0
-        assert "Sanitizer" not in daemon.log_text()
-
-
-@pytest.fixture
-def crossing(hosts, guest, daemons):
-    def start(**options):
-        crossing = Crossing(guest, hosts.a, hosts.b, **options).wait_running()
-        hosts.shape(SLOW)
-        return crossing
-
-    return start
-
-
-def only(daemon):
-    (migration,) = daemon.migrations()
-    return migration
-
-
-def wait_for_end(daemon, timeout=60):
-    def ended():
-        migrations = daemon.migrations()
-        return migrations[-1] if migrations and migrations[-1]["ended"] else None
-
-    return wait_until(ended, f"{daemon.host.name}: the migration's end", timeout)
-
-
-def wait_for_waiting(daemon, timeout=30):
-    return wait_until(lambda: only(daemon)["waiting"], f"{daemon.host.name}: waiting", timeout)
-
-
-def journal(host):
-    return sorted(host.run_directory.glob("migrations/*.json"))
+DAEMONS = {"resume_deadline": "3s", "keeper": True}
 
 
 def assert_recovered(moving, daemons):
@@ -79,6 +29,20 @@ def assert_recovered(moving, daemons):
 # Preparing
 
 
+def prepare_only(moving, hosts, daemons):
+    """Both QEMUs are prepared, and nothing is started: the destination's daemon stands still."""
+    os.kill(moving.destination.pid, signal.SIGSTOP)
+    follower = moving.begin(daemons[0])
+    wait_until(daemons[1].migrations, "asked to prepare")
+    os.kill(moving.source.pid, signal.SIGSTOP)
+    os.kill(moving.destination.pid, signal.SIGCONT)
+    wait_until(lambda: journal(hosts.b), "the destination is prepared")
+    os.kill(daemons[1].pid, signal.SIGSTOP)
+    os.kill(moving.source.pid, signal.SIGCONT)
+    wait_until(lambda: journal(hosts.a), "the source is prepared")
+    return follower
+
+
 @pytest.mark.parametrize("lost", ["source", "destination", "link"])
 def test_what_was_prepared_and_left_is_as_before_and_can_be_migrated_again(
     crossing, hosts, daemons, lost
@@ -86,10 +50,7 @@ def test_what_was_prepared_and_left_is_as_before_and_can_be_migrated_again(
     moving = crossing(dirty={"mib": 16, "pattern": "mixed", "rate_mib": 1})
     machines = (moving.source, moving.destination)
     before = [capabilities(x) for x in machines]
-    follower = moving.begin(daemons[0])
-    while not journal(hosts.b):
-        pass
-    os.kill(daemons[1].pid, signal.SIGSTOP)
+    follower = prepare_only(moving, hosts, daemons)
     if lost == "link":
         hosts.cut()
     else:
@@ -111,6 +72,29 @@ def test_what_was_prepared_and_left_is_as_before_and_can_be_migrated_again(
 
     assert (code, last["phase"]) == (0, "completed")
     moving.assert_arrived()
+
+
+@pytest.mark.parametrize("lost", ["source", "destination"])
+def test_qemu_that_ends_while_it_is_prepared_fails_the_migration(crossing, daemons, lost):
+    moving = crossing(dirty=CALM, rate=None)
+    os.kill(moving.destination.pid, signal.SIGSTOP)  # `prepare` waits for it
+    follower = moving.begin(daemons[0])
+    wait_until(daemons[1].migrations, "asked to prepare")
+
+    if lost == "source":
+        moving.source.kill()
+        os.kill(moving.destination.pid, signal.SIGCONT)
+    else:
+        moving.destination.kill()
+    code, last = follower.finish()
+
+    where = {"source": (9, "failed", "nowhere"), "destination": (7, "failed", "source")}[lost]
+    assert (code, last["phase"], last["guest"]) == where
+    assert wait_for_end(daemons[1])["guest"] == "source"
+    if lost == "source":
+        assert moving.destination.status == "inmigrate", "it waits for another migration"
+    else:
+        moving.assert_stayed()
 
 
 # Post-copy
@@ -329,41 +313,6 @@ def test_destination_killed_in_precopy_can_be_migrated_to_again(crossing, guest,
     code, last = moving.run(daemons[0])
     assert (code, last["phase"]) == (0, "completed")
     moving.assert_arrived()
-
-
-# Switchover
-
-
-def drop_packets_of(host, port):
-    """The network loses what one connection of `host` sends, and nothing else."""
-    host.run("nft", "add table ip lost")
-    host.run("nft", "add chain ip lost output { type filter hook output priority 0; }")
-    host.run("nft", f"add rule ip lost output tcp sport {port} drop")
-
-
-def control_port(host):
-    """Of the connections that the daemon of `host` has opened, the first is the control channel's."""
-    lines = host.run("ss", "-Htn", "state", "established", "dport", "=", ":16520").stdout.splitlines()
-    return min(int(line.split()[2].rsplit(":", 1)[1]) for line in lines)
-
-
-def test_source_killed_between_its_last_page_and_its_last_word_hands_the_guest_over(
-    crossing, hosts, daemons
-):
-    """The worst moment: nobody runs the guest, and only the source may say that the other does."""
-    moving = crossing(dirty={"mib": 32, "pattern": "mixed", "rate_mib": 1})
-    precopy_under_way(moving, daemons[0], "--mode", "precopy")
-    drop_packets_of(hosts.a, control_port(hosts.a))
-    hosts.shape(None)
-    moving.source.wait_for_migration("completed")
-    daemons[0].kill()
-    assert moving.destination.status == "paused"
-
-    time.sleep(1)
-    hosts.a.run("nft", "delete table ip lost")
-    daemons[0].start()
-
-    assert_recovered(moving, daemons)
 
 
 # The journal
