@@ -11,7 +11,11 @@
 static bool is_meant(const json_t *migration, const char *subject)
 {
 	const char *id = json_string_value(json_object_get(migration, "id"));
-	const char *vm = json_string_value(json_object_get(migration, "vm"));
+	const char *direction = json_string_value(json_object_get(migration, "direction"));
+	bool incoming = direction && strcmp(direction, "incoming") == 0;
+	/* The name that it has on this host */
+	const char *vm =
+		json_string_value(json_object_get(migration, incoming ? "destination_vm" : "vm"));
 
 	return !subject || (id && strcmp(id, subject) == 0) || (vm && strcmp(vm, subject) == 0);
 }
@@ -44,6 +48,9 @@ static void add_row(struct table *table, const struct snapshot *snapshot)
 {
 	struct format done = {"-"}, left = {"-"};
 	struct format clock = format_clock(snapshot->elapsed_ms);
+	const char *vm = snapshot->incoming && *snapshot->destination_vm ? snapshot->destination_vm
+									 : snapshot->vm;
+	char lost[100] = "-";
 	char other[300];
 	char phase[64];
 
@@ -53,15 +60,20 @@ static void add_row(struct table *table, const struct snapshot *snapshot)
 		snprintf(done.text, sizeof(done.text), "%u%%", snapshot_percent(snapshot));
 		left = format_bytes(snapshot->ram_remaining_bytes);
 	}
+	if (snapshot->links_lost > 0)
+		snprintf(lost, sizeof(lost), "%llu, %s, %s",
+			(unsigned long long)snapshot->links_lost,
+			format_ms(snapshot->linkless_total_ms).text,
+			format_bytes(snapshot->replayed_bytes).text);
 	table_add(table,
-		(const char *[]){snapshot->id, snapshot->vm, other, phase, done.text, left.text,
-			clock.text, guest_text(snapshot)});
+		(const char *[]){snapshot->id, vm, other, phase, done.text, left.text, clock.text,
+			lost, guest_text(snapshot)});
 }
 
 static int print_table(const json_t *migrations, struct error *err)
 {
 	static const char *const headings[] = {
-		"ID", "VM", "PEER", "PHASE", "DONE", "LEFT", "TIME", "GUEST"};
+		"ID", "VM", "PEER", "PHASE", "DONE", "LEFT", "TIME", "LINKS LOST", "GUEST"};
 	struct table table;
 	struct snapshot snapshot;
 	size_t index;

@@ -21,13 +21,15 @@ enum field {
 	FIELD_DIRTY,
 	FIELD_REQUESTS,
 	FIELD_DOWNTIME,
+	FIELD_LOST,
 	FIELD_CLOCK,
 	FIELD_COUNT
 };
 
 /* In the order they are given room */
 static const enum field by_importance[] = {FIELD_PHASE, FIELD_PERCENT, FIELD_BAR, FIELD_RATE,
-	FIELD_REMAINING, FIELD_CLOCK, FIELD_REQUESTS, FIELD_NAME, FIELD_DIRTY, FIELD_DOWNTIME};
+	FIELD_REMAINING, FIELD_CLOCK, FIELD_REQUESTS, FIELD_LOST, FIELD_NAME, FIELD_DIRTY,
+	FIELD_DOWNTIME};
 
 struct fields {
 	char text[FIELD_COUNT][400]; /* "": nothing to show */
@@ -53,6 +55,11 @@ static void write_figures(struct fields *fields, const struct snapshot *snapshot
 	if (snapshot->page_requests > 0)
 		snprintf(fields->text[FIELD_REQUESTS], size, "%llu requests",
 			(unsigned long long)snapshot->page_requests);
+	if (snapshot->links_lost > 0)
+		snprintf(fields->text[FIELD_LOST], size, "links lost %llu (%s, %s again)",
+			(unsigned long long)snapshot->links_lost,
+			format_ms(snapshot->linkless_total_ms).text,
+			format_bytes(snapshot->replayed_bytes).text);
 	if (downtime_ms > 0)
 		snprintf(fields->text[FIELD_DOWNTIME], size, "downtime %s",
 			format_ms(downtime_ms).text);

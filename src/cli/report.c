@@ -49,6 +49,11 @@ void report_compose(const struct snapshot *snapshot, char line[REPORT_LINE_BYTES
 		append(line, ", dirty %s", format_rate(snapshot->dirty_rate_bytes_per_s).text);
 	if (snapshot->page_requests > 0)
 		append(line, ", %llu page requests", (unsigned long long)snapshot->page_requests);
+	if (snapshot->links_lost > 0)
+		append(line, ", links lost %llu (%s, %s sent again)",
+			(unsigned long long)snapshot->links_lost,
+			format_ms(snapshot->linkless_total_ms).text,
+			format_bytes(snapshot->replayed_bytes).text);
 	if (snapshot->downtime_ms > 0)
 		append(line, ", downtime %s", format_ms(snapshot->downtime_ms).text);
 }

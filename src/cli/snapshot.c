@@ -39,6 +39,7 @@ static void read_figures(const json_t *object, struct snapshot *snapshot)
 	snapshot->links_lost = read_figure(object, "links_lost");
 	snapshot->replayed_bytes = read_figure(object, "replayed_bytes");
 	snapshot->linkless_ms = read_figure(object, "linkless_ms");
+	snapshot->linkless_total_ms = read_figure(object, "linkless_total_ms");
 	snapshot->resume_deadline_ms = read_figure(object, "resume_deadline_ms");
 }
 

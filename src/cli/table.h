@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define TABLE_COLUMNS    8
+#define TABLE_COLUMNS    9
 #define TABLE_CELL_BYTES 256
 
 struct table {

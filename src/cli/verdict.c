@@ -80,8 +80,9 @@ static void print_figures(FILE *file, const struct snapshot *snapshot)
 			snapshot->host, to_local.text);
 	}
 	if (snapshot->links_lost > 0)
-		fprintf(file, "  links lost     %llu, %s sent again\n",
+		fprintf(file, "  links lost     %llu, %s without one, %s sent again\n",
 			(unsigned long long)snapshot->links_lost,
+			format_ms(snapshot->linkless_total_ms).text,
 			format_bytes(snapshot->replayed_bytes).text);
 }
 

@@ -50,6 +50,7 @@ void channel_report_resumed(
 {
 	const struct channel_name *name = &report->name;
 
+	atomic_fetch_add(&report->linkless_ms, after_ms);
 	atomic_store(&report->lost_ms, 0);
 	log_event_limited(LOG_NOTICE, "link.resumed",
 		"channel=%s peer=%s service=%s after_ms=%llu replayed_bytes=%llu", name->id,
@@ -61,7 +62,10 @@ void channel_report_ended(struct channel_report *report, const struct error *fai
 {
 	const struct channel_name *name = &report->name;
 	bool failed = failure->code != ERROR_NONE;
+	uint64_t lost_ms = atomic_load(&report->lost_ms);
 
+	if (lost_ms > 0)
+		atomic_fetch_add(&report->linkless_ms, clock_now_ms() - lost_ms);
 	log_event_limited(failed ? LOG_WARNING : LOG_INFO, "channel.ended",
 		"channel=%s peer=%s service=%s %s to_peer_bytes=%llu to_local_bytes=%llu%s%s%s",
 		name->id, name->peer, name->service, name->direction,
@@ -78,6 +82,7 @@ void channel_report_progress(struct channel_report *report, struct channel_progr
 	progress->to_local_bytes = atomic_load(&report->to_local_bytes);
 	progress->links_lost = atomic_load(&report->links_lost);
 	progress->replayed_bytes = atomic_load(&report->replayed_bytes);
+	progress->linkless_ms = atomic_load(&report->linkless_ms);
 	progress->lost_ms = atomic_load(&report->lost_ms);
 	progress->ended = atomic_load(&report->ended);
 	progress->failure = (struct error){0};

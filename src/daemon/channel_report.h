@@ -28,6 +28,7 @@ struct channel_progress {
 	uint64_t to_local_bytes; /* delivered to the local program */
 	uint64_t links_lost;
 	uint64_t replayed_bytes; /* sent a second time over the links that followed */
+	uint64_t linkless_ms;    /* without a link, all losses together that are over */
 	uint64_t lost_ms;        /* 0: it has a link; else when that was lost, of clock_now_ms() */
 	bool ended;
 	struct error failure; /* once ended: ERROR_NONE when both sides finished properly */
@@ -39,6 +40,7 @@ struct channel_report {
 	_Atomic uint64_t to_local_bytes;
 	_Atomic uint64_t links_lost;
 	_Atomic uint64_t replayed_bytes;
+	_Atomic uint64_t linkless_ms;
 	_Atomic uint64_t lost_ms;
 	atomic_bool ended;
 	struct error failure; /* written before ended is set */

@@ -431,6 +431,7 @@ static json_t *to_json(const struct migration *migration)
 	set_number(object, "links_lost", migration->tunnel.links_lost);
 	set_number(object, "replayed_bytes", migration->tunnel.replayed_bytes);
 	set_number(object, "linkless_ms", migration->tunnel.linkless_ms);
+	set_number(object, "linkless_total_ms", migration->tunnel.linkless_total_ms);
 	set_number(object, "resume_deadline_ms", migration->tunnel.resume_deadline_ms);
 	json_object_set_new(object, "waiting",
 		*migration->waiting ? json_string(migration->waiting) : json_null());

@@ -49,6 +49,7 @@ struct tunnel_figures {
 	uint64_t links_lost;
 	uint64_t replayed_bytes;     /* sent a second time because of that */
 	uint64_t linkless_ms;        /* how long it has had no link; 0: it has one */
+	uint64_t linkless_total_ms;  /* ... and all the times together */
 	uint64_t resume_deadline_ms; /* how long it may */
 };
 

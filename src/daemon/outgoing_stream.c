@@ -14,6 +14,9 @@ static void add(struct tunnel_figures *figures, const struct channel_progress *p
 	figures->to_local_bytes += progress->to_local_bytes;
 	figures->links_lost += progress->links_lost;
 	figures->replayed_bytes += progress->replayed_bytes;
+	figures->linkless_total_ms += progress->linkless_ms;
+	if (progress->lost_ms > 0 && !progress->ended)
+		figures->linkless_total_ms += clock_now_ms() - progress->lost_ms;
 }
 
 void outgoing_stream_end(struct outgoing *outgoing)

@@ -590,18 +590,27 @@ def test_a_closed_standard_output_is_not_the_daemons_socket(serve, command):
 
 
 def test_status_lists_what_runs_and_what_ended(serve, culvert):
-    incoming = migration(id="00000002", vm="db", direction="incoming", host="hostc",
-                         phase="postcopy", guest="destination", ram_total_bytes=0)
+    incoming = migration(id="00000002", vm="db", destination_vm="sql", direction="incoming",
+                         host="hostc", phase="postcopy", guest="destination", ram_total_bytes=0,
+                         links_lost=3, linkless_total_ms=4210, replayed_bytes=3 << 20)
     server = serve(lambda c: c.answer({"migrations": [migration(), incoming, COMPLETED]}))
     done = culvert("status")
     server.finish()
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        "ID        VM    PEER        PHASE             DONE  LEFT     TIME  GUEST",
-        "3fa91c02  web1  to hostb    pre-copy, pass 1  50%   256 MiB  0:01  here",
-        "00000002  db    from hostc  post-copy         -     -        0:01  here",
-        "3fa91c02  web1  to hostb    completed         -     -        0:04  hostb",
+        "ID        VM    PEER        PHASE             DONE  LEFT     TIME  LINKS LOST          GUEST",
+        "3fa91c02  web1  to hostb    pre-copy, pass 1  50%   256 MiB  0:01  -                   here",
+        "00000002  sql   from hostc  post-copy         -     -        0:01  3, 4.21 s, 3.0 MiB  here",
+        "3fa91c02  web1  to hostb    completed         -     -        0:04  -                   hostb",
     ]
+
+
+def test_status_of_one_goes_by_the_name_that_it_has_on_this_host(serve, culvert):
+    there = migration(id="00000002", vm="db", destination_vm="sql", direction="incoming")
+    server = serve(lambda c: c.answer({"migrations": [migration(), there]}))
+    done = culvert("status", "sql", "--json")
+    server.finish()
+    assert json.loads(done.stdout) == {"migrations": [there]}
 
 
 def test_status_of_one_leaves_the_others_out(serve, culvert):
@@ -626,7 +635,7 @@ def test_status_without_migrations_says_so(serve, culvert):
     server.finish()
 
 
-@pytest.mark.parametrize("verb", ["switch", "cancel"])
+@pytest.mark.parametrize("verb", ["switch", "cancel", "recover"])
 def test_an_order_names_its_migration(serve, culvert, verb):
     server = serve(lambda c: c.answer({}))
     done = culvert(verb, "web1")

@@ -126,6 +126,19 @@ static void an_incoming_migration_points_here(void **state)
 	assert_string_equal(line, "web1 <- hosta  post-copy  0:00");
 }
 
+static void lost_links_are_shown_with_their_cost(void **state)
+{
+	struct snapshot snapshot = postcopy;
+	char line[PROGRESS_LINE_BYTES];
+
+	(void)state;
+	snapshot.links_lost = 2;
+	snapshot.linkless_total_ms = 4210;
+	snapshot.replayed_bytes = 3 << 20;
+	progress_compose(&snapshot, 200, line);
+	assert_non_null(strstr(line, "downtime 23 ms  links lost 2 (4.21 s, 3.0 MiB again)  0:04"));
+}
+
 static void the_longest_names_fit_into_the_widest_terminal(void **state)
 {
 	struct snapshot snapshot = precopy;
@@ -149,6 +162,7 @@ int main(void)
 		cmocka_unit_test(the_bar_is_empty_at_0_and_full_at_100),
 		cmocka_unit_test(there_is_no_bar_before_memory_is_known),
 		cmocka_unit_test(an_incoming_migration_points_here),
+		cmocka_unit_test(lost_links_are_shown_with_their_cost),
 		cmocka_unit_test(the_longest_names_fit_into_the_widest_terminal),
 	};
 

@@ -78,6 +78,27 @@ static void a_line_says_who_where_and_how_far(void **state)
 		"143 page requests, downtime 23 ms");
 }
 
+static void lost_links_are_told_with_their_cost(void **state)
+{
+	struct snapshot snapshot = {
+		.vm = "web1",
+		.host = "hostb",
+		.phase = PHASE_POSTCOPY,
+		.ram_total_bytes = 512ull << 20,
+		.ram_remaining_bytes = 128ull << 20,
+		.links_lost = 2,
+		.linkless_total_ms = 4210,
+		.replayed_bytes = 3 << 20,
+	};
+	char line[REPORT_LINE_BYTES];
+
+	(void)state;
+	report_compose(&snapshot, line);
+	assert_string_equal(line,
+		"0:00  web1 to hostb: post-copy: 75%, 128 MiB left, links lost 2 (4.21 s, 3.0 MiB "
+		"sent again)");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -86,6 +107,7 @@ int main(void)
 		cmocka_unit_test(another_pass_or_phase_is_due_at_once),
 		cmocka_unit_test(silence_is_broken_after_the_interval),
 		cmocka_unit_test(a_line_says_who_where_and_how_far),
+		cmocka_unit_test(lost_links_are_told_with_their_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,11 +142,13 @@ static void lost_links_are_told_with_what_was_sent_again(void **state)
 		.phase = PHASE_COMPLETED,
 		.guest = GUEST_DESTINATION,
 		.links_lost = 2,
+		.linkless_total_ms = 4210,
 		.replayed_bytes = 3 << 20};
 	char *text = verdict(&snapshot, false);
 
 	(void)state;
-	assert_non_null(strstr(text, "  links lost     2, 3.0 MiB sent again\n"));
+	assert_non_null(
+		strstr(text, "  links lost     2, 4.21 s without one, 3.0 MiB sent again\n"));
 	free(text);
 }
 

@@ -488,13 +488,17 @@ static void a_policy_of_no_time_is_refused(void **state)
 
 static void the_tunnels_figures_are_listed(void **state)
 {
-	struct tunnel_figures tunnel = {.links_lost = 2, .replayed_bytes = 4711, .linkless_ms = 3};
+	struct tunnel_figures tunnel = {.links_lost = 2,
+		.replayed_bytes = 4711,
+		.linkless_ms = 3,
+		.linkless_total_ms = 4210};
 
 	(void)state;
 	migration_set_tunnel(begin("web1"), &tunnel);
 	assert_int_equal(listed_number("links_lost"), 2);
 	assert_int_equal(listed_number("replayed_bytes"), 4711);
 	assert_int_equal(listed_number("linkless_ms"), 3);
+	assert_int_equal(listed_number("linkless_total_ms"), 4210);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

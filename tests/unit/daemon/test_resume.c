@@ -119,6 +119,9 @@ static void what_is_sent_again_after_a_cut_is_counted(void **state)
 		pause_ms(1);
 	}
 	assert_in_range(progress.replayed_bytes, 1, 2 * MIB);
+	assert_int_equal(progress.lost_ms, 0);
+	/* The opener lets ten milliseconds pass at least before it comes again. */
+	assert_in_range(progress.linkless_ms, 1, HOSTS_DEADLINE_MS);
 }
 
 static void many_cuts_in_full_flow_are_not_seen(void **state)
