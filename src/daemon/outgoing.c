@@ -345,7 +345,7 @@ static void take_up(struct outgoing *outgoing, struct migration_outcome *outcome
 /* What the destination has of the guest must not run there; it may be away just now. */
 static void tell_kept(struct outgoing *outgoing)
 {
-	struct error err;
+	struct error err = outgoing->contact_failure;
 
 	for (unsigned tries = 0; tries < KEPT_TRIES; tries++) {
 		if (outgoing->contact && !outgoing->contact_lost &&
