@@ -45,7 +45,7 @@ def test_switch_makes_a_hybrid_switch_at_once(crossing, hosts, daemons):
     follower = precopy_under_way(moving, daemons[0], "--switch", "after:1h")
 
     assert daemons[0].culvert("switch", "vm").returncode == 0
-    switched = follower.wait_for("postcopy", timeout=2)
+    switched = follower.wait_for("postcopy", timeout=20)
 
     assert switched["ram_remaining_bytes"] > 0
     hosts.shape(None)
@@ -86,7 +86,7 @@ def test_quit_source_ends_the_source_once_the_guest_runs_at_the_destination(cros
     code, last = moving.run(daemons[0], "--quit-source")
 
     assert (code, last["phase"]) == (0, "completed")
-    assert moving.source.wait_for_exit(timeout=5) == 0
+    assert moving.source.wait_for_exit(timeout=20) == 0
     moving.destination.wait_until_alive()
     assert moving.destination.verdict()["corrupt"] == 0
 
@@ -107,7 +107,7 @@ def test_ctrl_c_leaves_the_migration_to_itself_and_watch_sees_its_end(crossing, 
     wait_until(lambda: [x for x in daemons[0].migrations() if x["phase"] == "precopy"], "begun")
 
     command.send_signal(signal.SIGINT)
-    _, error_text = command.communicate(timeout=5)
+    _, error_text = command.communicate(timeout=20)
 
     assert command.returncode == 10
     assert "watch it: culvert" in error_text and "cancel it: culvert" in error_text
