@@ -215,13 +215,6 @@ int contact_rejoin(struct contact *contact, const char *id, const char *vm, stru
 	return 0;
 }
 
-void contact_tell(struct contact *contact, const char *command, json_t *arguments)
-{
-	struct error ignored;
-
-	(void)say(contact, command, arguments, &ignored);
-}
-
 int contact_listen(
 	struct contact *contact, int timeout_ms, struct contact_news *news, struct error *err)
 {

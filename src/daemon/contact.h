@@ -48,9 +48,6 @@ bool contact_is_linkless(struct contact *contact);
 /** Whether this daemon stops while the peer cannot be reached: nothing more is worth waiting for */
 bool contact_is_futile(struct contact *contact);
 
-/** Say it without waiting for the answer. @arguments  stolen */
-void contact_tell(struct contact *contact, const char *command, json_t *arguments);
-
 /** What the destination's hypervisor said last */
 struct contact_news {
 	char status[32]; /* empty: nothing yet; "gone": its process ended;
