@@ -120,6 +120,16 @@ def capabilities(machine):
     return {x["capability"]: x["state"] for x in machine.qmp("query-migrate-capabilities")}
 
 
+def wait_for_bytes_in_flight(host, count=128 * 1024):
+    """Until so much of what the daemon of `host` has sent is not acknowledged. A busy QEMU may pause."""
+
+    def in_flight():
+        lines = host.run("ss", "-Htn", "state", "established", "dport", "=", ":16520").stdout
+        return sum(int(line.split()[1]) for line in lines.splitlines()) >= count
+
+    wait_until(in_flight, f"{count} bytes in flight")
+
+
 def break_connections(host):
     """Reset every connection between the daemons."""
     host.run("ss", "-KHt", "dport", "=", ":16520")

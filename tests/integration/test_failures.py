@@ -4,7 +4,9 @@ import signal
 import time
 
 import pytest
-from crossing import break_connections, capabilities, postcopy_under_way, precopy_under_way
+from crossing import (
+    break_connections, capabilities, postcopy_under_way, precopy_under_way, wait_for_bytes_in_flight,
+)  # fmt: skip
 
 from lab.wait import wait_until
 
@@ -32,6 +34,7 @@ def test_reset_connections_are_replaced_and_no_page_is_lost(crossing, hosts, dae
     moving = crossing()
     follower = under_way(moving, daemons[0])
 
+    wait_for_bytes_in_flight(hosts.a)
     break_connections(hosts.a)
     wait_until(lambda: "event=link.resumed" in daemons[0].log_text(), "resumed", timeout=10)
     hosts.shape(None)
