@@ -50,7 +50,8 @@ void channel_report_resumed(
 {
 	const struct channel_name *name = &report->name;
 
-	atomic_fetch_add(&report->linkless_ms, after_ms);
+	if (!atomic_load(&report->ended))
+		atomic_fetch_add(&report->linkless_ms, after_ms);
 	atomic_store(&report->lost_ms, 0);
 	log_event_limited(LOG_NOTICE, "link.resumed",
 		"channel=%s peer=%s service=%s after_ms=%llu replayed_bytes=%llu", name->id,
