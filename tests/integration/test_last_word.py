@@ -1,6 +1,8 @@
 """The destination has all of the guest, and does not hear from its source: what is lost then, and who
 runs the guest afterwards."""
 
+import re
+
 import pytest
 from crossing import journal, only, postcopy_under_way, precopy_under_way, wait_for_end, wait_for_waiting
 
@@ -12,13 +14,16 @@ LITTLE = {"mib": 32, "pattern": "mixed", "rate_mib": 1}
 
 
 def silence(host):
-    """The network loses what the control channel of `host` sends, and every attempt to replace it. Of
-    the connections that the daemon has opened, the first is the control channel's."""
-    lines = host.run("ss", "-Htn", "state", "established", "dport", "=", ":16520").stdout.splitlines()
-    port = min(int(line.split()[2].rsplit(":", 1)[1]) for line in lines)
+    """The network loses what passes over the control channel of `host`, and every attempt to replace
+    it. Of the connections that the daemon has opened, the one that has sent least is the control channel's."""
+    lines = host.run("ss", "-HtniO", "state", "established", "dport", "=", ":16520").stdout
+    control = min(lines.splitlines(), key=lambda x: int(re.search(r"bytes_sent:(\d+)", x)[1]))
+    port = control.split()[2].rsplit(":", 1)[1]
     host.run("nft", "add table ip lost")
     host.run("nft", "add chain ip lost output { type filter hook output priority 0; }")
+    host.run("nft", "add chain ip lost input { type filter hook input priority 0; }")
     host.run("nft", f"add rule ip lost output tcp sport {port} drop")
+    host.run("nft", f"add rule ip lost input tcp dport {port} drop")
     host.run("nft", "add rule ip lost output tcp dport 16520 tcp flags syn drop")
 
 
