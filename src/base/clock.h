@@ -1,4 +1,4 @@
-/* Steady milliseconds, and deadlines on them for calls that wait.
+/* Steady time, and deadlines on them for calls that wait.
  *
  * Not for wire/ and tunnel/, which are told the time.
  */
@@ -19,6 +19,15 @@ static inline uint64_t clock_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/** The same in microseconds */
+static inline uint64_t clock_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /** @timeout_ms  from now; negative: CLOCK_NEVER */

@@ -451,6 +451,8 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->table = settings->table;
 	channel->resume_deadline_ms = settings->resume_deadline_ms;
 	channel->flow.link_room = true;
+	pace_init(&channel->flow.pace);
+	channel->flow.paced_at = PACE_UNLIMITED;
 	channel->timer_ms = UINT64_MAX;
 	session.budget = worker->budget;
 	session_init(&channel->flow.session, &session, &worker->pool, settings->peer_limit,

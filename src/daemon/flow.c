@@ -3,12 +3,16 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "daemon/worker.h"
 #include "io/socket.h"
 
 /* Turns of one pass, so that no channel keeps the loop from the others */
 #define TURNS_MOST 8
 #define SPANS_MOST 16
+
+/* A local program is not asked for less at once: each turn has its price. */
+#define PORTION_LEAST_BYTES 16384
 
 /* (C) link -> to_local. @returns whether anything came, or -1 with @err set */
 static int receive(struct flow *flow, unsigned char *scratch, uint64_t now_ms, struct error *err)
@@ -72,6 +76,25 @@ int flow_deliver(struct flow *flow, uint64_t now_ms, struct error *err)
 	return 0;
 }
 
+/* Bytes that were sent must not queue in the network: tell the link how fast to go. */
+static void settle_pace(struct flow *flow)
+{
+	struct pace_sample sample = {.now_us = clock_now_us()};
+	struct socket_state state;
+	int fd = link_descriptor(flow->link);
+
+	if (!pace_wants_sample(&flow->pace, sample.now_us) || !socket_link_state(fd, &state))
+		return;
+	sample.arrived_bytes = state.acknowledged_bytes;
+	sample.round_trip_us = state.round_trip_us;
+	sample.round_trip_least_us = state.round_trip_least_us;
+	pace_note(&flow->pace, &sample);
+	if (flow->paced_at == flow->pace.bytes_per_s)
+		return;
+	flow->paced_at = flow->pace.bytes_per_s;
+	socket_link_pace(fd, flow->paced_at);
+}
+
 /* (A) local socket -> to_peer. @returns whether anything was taken, or -1 with @err set */
 static int take(struct flow *flow, struct error *err)
 {
@@ -80,8 +103,12 @@ static int take(struct flow *flow, struct error *err)
 	void *space = session_space(session, &space_bytes);
 	ssize_t got;
 
+	size_t portion = pace_portion(&flow->pace, PORTION_LEAST_BYTES, CHUNK_BYTES);
+
 	if (!space)
 		return 0;
+	if (space_bytes > portion)
+		space_bytes = portion;
 	got = recv(flow->local_fd, space, space_bytes, 0);
 	if (got > 0) {
 		session_take(session, (size_t)got);
@@ -147,6 +174,7 @@ int flow_send(struct flow *flow, struct error *err)
 /* (A) and (B): take from the local program only what the link can take now. */
 static int feed_link(struct flow *flow, struct error *err)
 {
+	settle_pace(flow);
 	for (int turn = 0; turn < TURNS_MOST; turn++) {
 		int taken;
 
@@ -214,5 +242,7 @@ void flow_gain_link(struct flow *flow, struct link *link, uint64_t delivered, ui
 	flow->link = link;
 	flow->link_room = true;
 	flow->again = true;
+	pace_init(&flow->pace);
+	flow->paced_at = PACE_UNLIMITED;
 	session_attach(&flow->session, delivered, peer_limit, now_ms);
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "daemon/link.h"
+#include "tunnel/pace.h"
 #include "tunnel/session.h"
 
 struct flow {
@@ -26,6 +27,8 @@ struct flow {
 	bool local_over;   /* it writes no more */
 	bool link_room;    /* the link would send at once what it is given */
 	bool again;        /* the pass stopped before the work was done */
+	struct pace pace;  /* of the link */
+	uint64_t paced_at; /* what the link was last told of it */
 };
 
 /**

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -101,6 +101,25 @@ bool socket_link_has_room(int fd)
 	int unsent = 0;
 
 	return ioctl(fd, SIOCOUTQNSD, &unsent) < 0 || unsent < SOCKET_UNSENT_BYTES;
+}
+
+bool socket_link_state(int fd, struct socket_state *state)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
+		return false;
+	state->acknowledged_bytes = info.tcpi_bytes_acked;
+	state->round_trip_us = info.tcpi_rtt;
+	state->round_trip_least_us = info.tcpi_min_rtt;
+	return true;
+}
+
+void socket_link_pace(int fd, uint64_t bytes_per_s)
+{
+	/* All ones is the kernel's word for no limit, too. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes_per_s, sizeof(bytes_per_s));
 }
 
 int socket_pair(int pair[2], struct error *err)

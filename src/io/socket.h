@@ -10,6 +10,7 @@
 #include <netdb.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -32,6 +33,17 @@ int socket_accept(int listener);
 
 /** Whether a link would take more now without queueing it */
 bool socket_link_has_room(int fd);
+
+/** What TCP knows of a connection. @returns false when it tells nothing */
+struct socket_state {
+	uint64_t acknowledged_bytes; /* by the peer's kernel */
+	uint32_t round_trip_us;      /* smoothed */
+	uint32_t round_trip_least_us;
+};
+bool socket_link_state(int fd, struct socket_state *state);
+
+/** Send no faster than that, in even steps; UINT64_MAX: as fast as it goes */
+void socket_link_pace(int fd, uint64_t bytes_per_s);
 
 /** Both ends of a unix stream */
 int socket_pair(int pair[2], struct error *err);

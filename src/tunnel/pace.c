@@ -1,0 +1,162 @@
+#include "tunnel/pace.h"
+
+#define INTERVAL_US 50000
+/* After a pause the interval tells nothing of the rate. */
+#define PAUSE_US 200000
+
+/* Round trip beyond the least, and an eighth of that: from here on a queue that is worth draining
+ * ... */
+#define QUEUED_BEGIN_US 800
+/* ... for so many intervals */
+#define QUEUED_INTERVALS 2
+/* While paced: slower from here on, faster below the other */
+#define QUEUED_MOST_US  400
+#define QUEUED_LEAST_US 200
+
+/* After a queue was drained the pace is that much of the rate that arrived while there was one. */
+#define BELOW_PERMILLE 990
+/* To drain a queue within one interval, and not less, as it may only just have begun */
+#define DRAIN_LEAST_PERMILLE 15
+#define DRAIN_MOST_PERMILLE  100
+
+/* It rises by small steps at first, then by steps that double. */
+#define STEP_FIRST_PERMILLE 5
+#define STEP_MOST_PERMILLE  160
+#define STEPS_SMALL         8
+
+/* So far below its pace something else limits a channel; after so many intervals it is not paced.
+ */
+#define IDLE_PERMILLE  700
+#define IDLE_INTERVALS 20
+
+/* No slower: a sample may have lied. */
+#define SLOWEST_BYTES_PER_S 1000000
+
+#define PORTION_US 200
+
+void pace_init(struct pace *pace)
+{
+	*pace = (struct pace){.bytes_per_s = PACE_UNLIMITED};
+}
+
+bool pace_wants_sample(const struct pace *pace, uint64_t now_us)
+{
+	return now_us >= pace->sampled_us + PACE_SAMPLE_US;
+}
+
+static uint64_t permille(uint64_t value, unsigned part)
+{
+	return value / 1000 * part;
+}
+
+static uint32_t queued_us(const struct pace_sample *sample)
+{
+	uint32_t least = sample->round_trip_least_us + sample->round_trip_least_us / 8;
+
+	return sample->round_trip_us > least ? sample->round_trip_us - least : 0;
+}
+
+static void begin_interval(struct pace *pace, const struct pace_sample *sample)
+{
+	pace->began_us = sample->now_us;
+	pace->began_bytes = sample->arrived_bytes;
+	pace->queued_least_us = UINT32_MAX;
+}
+
+static void set_rate(struct pace *pace, uint64_t rate, unsigned part)
+{
+	pace->bytes_per_s = permille(rate, part);
+	if (pace->bytes_per_s < SLOWEST_BYTES_PER_S)
+		pace->bytes_per_s = SLOWEST_BYTES_PER_S;
+}
+
+static void drain(struct pace *pace)
+{
+	unsigned part = pace->queued_least_us / (INTERVAL_US / 1000);
+
+	if (part < DRAIN_LEAST_PERMILLE)
+		part = DRAIN_LEAST_PERMILLE;
+	if (part > DRAIN_MOST_PERMILLE)
+		part = DRAIN_MOST_PERMILLE;
+	set_rate(pace, pace->arrival_rate, 1000 - part);
+	pace->carried_rate = pace->arrival_rate;
+	pace->draining = true;
+}
+
+static void end_drain(struct pace *pace)
+{
+	set_rate(pace, pace->carried_rate, BELOW_PERMILLE);
+	pace->draining = false;
+	pace->steps = 0;
+	pace->step_permille = STEP_FIRST_PERMILLE;
+}
+
+static void speed_up(struct pace *pace)
+{
+	set_rate(pace, pace->bytes_per_s, 1000 + pace->step_permille);
+	if (++pace->steps >= STEPS_SMALL && pace->step_permille < STEP_MOST_PERMILLE)
+		pace->step_permille *= 2;
+}
+
+static void judge_unpaced(struct pace *pace)
+{
+	if (pace->queued_least_us < QUEUED_BEGIN_US) {
+		pace->queued_intervals = 0;
+		return;
+	}
+	if (++pace->queued_intervals < QUEUED_INTERVALS)
+		return;
+	pace->queued_intervals = 0;
+	pace->idle_intervals = 0;
+	drain(pace);
+}
+
+static void judge_paced(struct pace *pace)
+{
+	bool idle = pace->arrival_rate < permille(pace->bytes_per_s, IDLE_PERMILLE);
+
+	pace->queued_intervals =
+		pace->queued_least_us > QUEUED_MOST_US ? pace->queued_intervals + 1 : 0;
+	/* When less arrives than the pace allows, one interval may have been the fault of a
+	 * processor. */
+	if (pace->queued_intervals > 0 && (!idle || pace->queued_intervals >= QUEUED_INTERVALS))
+		drain(pace);
+	else if (pace->draining)
+		end_drain(pace);
+	else if (!idle && pace->queued_least_us < QUEUED_LEAST_US)
+		speed_up(pace);
+	pace->idle_intervals = idle ? pace->idle_intervals + 1 : 0;
+	if (pace->idle_intervals == IDLE_INTERVALS)
+		pace->bytes_per_s = PACE_UNLIMITED;
+}
+
+void pace_note(struct pace *pace, const struct pace_sample *sample)
+{
+	uint64_t elapsed_us = sample->now_us - pace->began_us;
+	uint32_t queued = queued_us(sample);
+
+	if (sample->now_us >= pace->sampled_us + PAUSE_US) {
+		pace->queued_intervals = 0;
+		begin_interval(pace, sample);
+	}
+	pace->sampled_us = sample->now_us;
+	if (queued < pace->queued_least_us)
+		pace->queued_least_us = queued;
+	if (elapsed_us < INTERVAL_US || pace->began_us == sample->now_us)
+		return;
+	pace->arrival_rate = (sample->arrived_bytes - pace->began_bytes) * 1000000 / elapsed_us;
+	if (pace->bytes_per_s == PACE_UNLIMITED)
+		judge_unpaced(pace);
+	else
+		judge_paced(pace);
+	begin_interval(pace, sample);
+}
+
+size_t pace_portion(const struct pace *pace, size_t least, size_t most)
+{
+	uint64_t portion = pace->arrival_rate * PORTION_US / 1000000;
+
+	if (pace->arrival_rate == 0 || portion > most)
+		return most;
+	return portion < least ? least : (size_t)portion;
+}

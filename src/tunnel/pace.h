@@ -1,0 +1,62 @@
+/* How fast a channel should send, so that its bytes do not queue in the network.
+ *
+ * TCP fills whatever queue stands before the slowest hop, a host's own network card most of all; a
+ * page that a guest waits for then stands behind milliseconds of bulk, also on other connections.
+ * So a channel that keeps such a queue filled is paced a little below the rate that arrives: the
+ * queue drains, and bytes wait in the hypervisor, which can still put urgent ones in front.
+ *
+ * The queue shows as round trip beyond the least that was seen. While it stays away, the pace
+ * rises, in growing steps, until it shows again. A channel that is limited by something else (its
+ * program, a processor, the peer) builds no queue and is not paced.
+ *
+ * Floor: tunnel (no descriptors, no clock, no logging). Times are microseconds of any steady clock.
+ * Threads: owned by one channel, on its loop's thread.
+ */
+#ifndef CULVERT_TUNNEL_PACE_H
+#define CULVERT_TUNNEL_PACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PACE_UNLIMITED UINT64_MAX
+
+/* Samples that are nearer to each other tell nothing more. */
+#define PACE_SAMPLE_US 10000
+
+/* What the connection looks like at one moment */
+struct pace_sample {
+	uint64_t now_us;
+	uint64_t arrived_bytes; /* acknowledged by the peer's kernel since it was made */
+	uint32_t round_trip_us; /* smoothed */
+	uint32_t round_trip_least_us;
+};
+
+struct pace {
+	uint64_t bytes_per_s;  /* PACE_UNLIMITED: not paced */
+	uint64_t arrival_rate; /* bytes per second, of the last interval; 0: not known */
+	uint64_t carried_rate; /* ... of the last interval in which there was a queue */
+	bool draining;
+	uint64_t sampled_us;
+	uint64_t began_us; /* the present interval */
+	uint64_t began_bytes;
+	uint32_t queued_least_us;  /* in the present interval */
+	unsigned queued_intervals; /* in a row, while not paced */
+	unsigned idle_intervals;   /* in a row, while paced: the pace was not what limited */
+	unsigned steps;            /* by which it rose since there was a queue */
+	unsigned step_permille;    /* the next one */
+};
+
+/** A new connection: nothing is known of it */
+void pace_init(struct pace *pace);
+
+/** Whether pace_note() would look at a sample of now */
+bool pace_wants_sample(const struct pace *pace, uint64_t now_us);
+
+void pace_note(struct pace *pace, const struct pace_sample *sample);
+
+/** How much to take from the local program at once, so that it does not wait long behind itself;
+ * from @least to @most bytes */
+size_t pace_portion(const struct pace *pace, size_t least, size_t most);
+
+#endif
