@@ -29,7 +29,7 @@ static void open_channel(struct host *host)
 	struct open_message open = {.version = PROTOCOL_VERSION, .service = "control"};
 	struct link_end *end = host_dial(host);
 
-	open.limit = host->plan->settings.window_bytes;
+	open.limit = host->plan->settings.window.least_bytes;
 	handshake_init_opener(&end->handshake, &open);
 }
 
@@ -125,7 +125,7 @@ static void answer(struct host *host, struct link_end *end)
 	else if (host->refuses)
 		handshake_refuse(&end->handshake, REASON_NO_SERVICE, "no such token");
 	else
-		handshake_accept(&end->handshake, host->plan->settings.window_bytes);
+		handshake_accept(&end->handshake, host->plan->settings.window.least_bytes);
 }
 
 /* The link ended, or took too long, before the answer. */

@@ -99,7 +99,7 @@ static void check_budget(const struct sim *sim, size_t side)
 		if (!host->session_started)
 			continue;
 		held += host->session.to_peer.chunks.count;
-		borrowed += host->session.to_peer.borrowed;
+		borrowed += host->session.to_peer.borrowed + host->session.window.borrowed;
 	}
 	if (held > budget->total + floors)
 		fail(sim->now_ms, "side %zu: holds %zu chunks of %zu + %zu", side, held,

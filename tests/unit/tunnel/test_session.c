@@ -14,7 +14,7 @@
 enum { WINDOW = 1000, HEARTBEAT_MS = 500, SILENCE_MS = 3000 };
 
 static const struct session_settings settings = {.replay_bytes = 4 * CHUNK_BYTES,
-	.window_bytes = WINDOW,
+	.window = {.least_bytes = WINDOW, .most_bytes = WINDOW},
 	.heartbeat_ms = HEARTBEAT_MS,
 	.silence_ms = SILENCE_MS};
 
