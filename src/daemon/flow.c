@@ -7,7 +7,7 @@
 #include "io/socket.h"
 
 /* Turns of one pass, so that no channel keeps the loop from the others */
-#define TURNS_MOST 8
+#define TURNS_MOST 2
 #define SPANS_MOST 16
 
 /* (C) link -> to_local. @returns whether anything came, or -1 with @err set */

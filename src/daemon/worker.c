@@ -17,6 +17,7 @@ struct worker *worker_new(struct budget *budget, struct error *err)
 	strangers_init(&worker->strangers);
 	list_init(&worker->channels);
 	chunk_pool_init(&worker->pool);
+	tls_memory_init(&worker->tls_memory);
 	worker->budget = budget;
 	worker->loop = loop_new(err);
 	if (!worker->loop) {
@@ -71,6 +72,7 @@ void workers_stop(struct worker **workers, unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		loop_free(workers[i]->loop);
 		chunk_pool_fini(&workers[i]->pool);
+		tls_memory_fini(&workers[i]->tls_memory);
 		free(workers[i]);
 	}
 }

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "daemon/strangers.h"
 #include "io/loop.h"
+#include "io/tls.h"
 #include "tunnel/budget.h"
 #include "tunnel/chunk.h"
 
@@ -21,6 +22,7 @@
 struct worker {
 	struct loop *loop;
 	struct chunk_pool pool;
+	struct tls_memory tls_memory;
 	struct budget *budget;      /* the daemon's */
 	struct strangers strangers; /* links that carry no channel */
 	struct list channels;       /* struct channel */

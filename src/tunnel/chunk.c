@@ -2,22 +2,30 @@
 
 #include <stdlib.h>
 
-/* 4 MiB a loop stay at hand; what bulk needed beyond that goes back to the system. */
-#define FREE_COUNT_LARGEST 64
+/* So many stay at hand, and a part of those that are in use: an ACK frees some of a window, and the
+ * next bytes want them again. */
+#define FREE_LEAST 4
+#define FREE_PART  4
 
 void chunk_pool_init(struct chunk_pool *pool)
 {
 	*pool = (struct chunk_pool){0};
 }
 
-void chunk_pool_fini(struct chunk_pool *pool)
+static void keep_at_most(struct chunk_pool *pool, size_t count)
 {
-	while (pool->free) {
+	while (pool->free_count > count) {
 		struct chunk *chunk = pool->free;
 
 		pool->free = chunk->next;
+		pool->free_count--;
 		free(chunk);
 	}
+}
+
+void chunk_pool_fini(struct chunk_pool *pool)
+{
+	keep_at_most(pool, 0);
 }
 
 struct chunk *chunk_pool_take(struct chunk_pool *pool)
@@ -32,6 +40,7 @@ struct chunk *chunk_pool_take(struct chunk_pool *pool)
 		if (!chunk)
 			return NULL;
 	}
+	pool->used_count++;
 	chunk->next = NULL;
 	chunk->end_offset = 0;
 	chunk->begin = 0;
@@ -41,13 +50,11 @@ struct chunk *chunk_pool_take(struct chunk_pool *pool)
 
 void chunk_pool_put(struct chunk_pool *pool, struct chunk *chunk)
 {
-	if (pool->free_count == FREE_COUNT_LARGEST) {
-		free(chunk);
-		return;
-	}
 	chunk->next = pool->free;
 	pool->free = chunk;
 	pool->free_count++;
+	pool->used_count--;
+	keep_at_most(pool, FREE_LEAST + pool->used_count / FREE_PART);
 }
 
 struct chunk *chunk_queue_grow(struct chunk_queue *queue, struct chunk_pool *pool)

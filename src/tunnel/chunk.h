@@ -26,9 +26,12 @@ struct chunk_queue {
 	size_t count;
 };
 
+/* What is given back stays at hand as far as it may soon be wanted again; the rest returns to the
+ * system. */
 struct chunk_pool {
 	struct chunk *free;
 	size_t free_count;
+	size_t used_count;
 };
 
 void chunk_pool_init(struct chunk_pool *pool);

@@ -58,6 +58,9 @@ void host_init(struct host *host, size_t number, const struct host_plan *plan,
 	host->pause_ms = 20;
 	host->expired = false;
 	host->dismissed = false;
+	host->window_bytes = plan->settings.window.least_bytes;
+	host->window_grew = false;
+	host->window_shrank = false;
 	chunk_pool_init(&host->pool);
 	if (number == 0)
 		open_channel(host);
@@ -423,6 +426,15 @@ static void step(struct host *host, struct link_end *end)
 		link_end_part(end, host->now_ms);
 }
 
+static void watch_window(struct host *host)
+{
+	uint64_t bytes = host->session.window.bytes;
+
+	host->window_grew |= bytes > host->window_bytes;
+	host->window_shrank |= bytes < host->window_bytes;
+	host->window_bytes = bytes;
+}
+
 void host_pass(struct host *host, uint64_t now_ms)
 {
 	host->now_ms = now_ms;
@@ -431,6 +443,8 @@ void host_pass(struct host *host, uint64_t now_ms)
 		serve_arrivals(host);
 	if (host->phase == HOST_CARRYING)
 		carry(host);
+	if (host->phase == HOST_CARRYING && host->session.state == SESSION_OPEN)
+		watch_window(host);
 	if (host->phase == HOST_WAITING)
 		resume_wait(host);
 	for (size_t i = 0; i < LINKS_MOST; i++)
