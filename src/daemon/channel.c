@@ -113,6 +113,7 @@ static void end(struct channel *channel, const struct error *failure)
 	channel->flow.link = NULL;
 	if (channel->table)
 		channel_table_remove(channel->table, channel);
+	worker_tidy(channel->worker);
 }
 
 static void set_local_interest(struct channel *channel, int events)
@@ -397,6 +398,7 @@ static void channel_pass(struct channel *channel)
 		return;
 	}
 	channel_report_figures(&channel->report, &channel->flow.session);
+	worker_tidy(channel->worker);
 	if (settle_end(channel))
 		return;
 	settle_interest(channel);

@@ -23,6 +23,7 @@ struct worker {
 	struct loop *loop;
 	struct chunk_pool pool;
 	struct tls_memory tls_memory;
+	uint64_t tidied_ms; /* when both gave back what was not wanted */
 	struct budget *budget;      /* the daemon's */
 	struct strangers strangers; /* links that carry no channel */
 	struct list channels;       /* struct channel */
@@ -34,6 +35,10 @@ struct worker {
 
 /** @budget  outlives it */
 struct worker *worker_new(struct budget *budget, struct error *err);
+
+/** Memory that its channels have not wanted for a second goes back to the system; call it now and
+ * then */
+void worker_tidy(struct worker *worker);
 
 /** Wait until its channels have ended by themselves. @returns whether they have, within @timeout_ms
  */

@@ -20,10 +20,6 @@ static const unsigned char alpn[] = "\x09"
 #define UNSENT_BYTES     (TLS_SEAL_LONGEST_BYTES + 16384)
 #define READ_AHEAD_BYTES 65536
 
-/* So many of a thread's buffers stay at hand, and a part of those that are in use. */
-#define FREE_LEAST 2
-#define FREE_PART  4
-
 struct tls_buffer {
 	struct tls_buffer *next;
 	unsigned char bytes[UNSENT_BYTES];
@@ -67,18 +63,22 @@ void tls_memory_fini(struct tls_memory *memory)
 	keep_at_most(memory, 0);
 }
 
+void tls_memory_tidy(struct tls_memory *memory)
+{
+	keep_at_most(memory, memory->free_count - memory->idle_count);
+	memory->idle_count = memory->free_count;
+}
+
 static struct tls_buffer *take_buffer(struct tls_memory *memory)
 {
 	struct tls_buffer *buffer = memory ? memory->free : NULL;
 
-	if (buffer) {
-		memory->free = buffer->next;
-		memory->free_count--;
-	} else {
-		buffer = malloc(sizeof(*buffer));
-	}
-	if (buffer && memory)
-		memory->used_count++;
+	if (!buffer)
+		return malloc(sizeof(*buffer));
+	memory->free = buffer->next;
+	memory->free_count--;
+	if (memory->idle_count > memory->free_count)
+		memory->idle_count = memory->free_count;
 	return buffer;
 }
 
@@ -91,8 +91,6 @@ static void put_buffer(struct tls_memory *memory, struct tls_buffer *buffer)
 	buffer->next = memory->free;
 	memory->free = buffer;
 	memory->free_count++;
-	memory->used_count--;
-	keep_at_most(memory, FREE_LEAST + memory->used_count / FREE_PART);
 }
 
 static void drop_unsent(struct tls_stream *stream)
@@ -106,11 +104,7 @@ static void drop_unsent(struct tls_stream *stream)
 
 void tls_stream_use(struct tls_stream *stream, struct tls_memory *memory)
 {
-	if (stream->unsent && stream->memory)
-		stream->memory->used_count--;
 	stream->memory = memory;
-	if (stream->unsent && memory)
-		memory->used_count++;
 }
 
 /* What OpenSSL reads and writes through: recv() directly, writes gathered in stream->unsent. */

@@ -27,11 +27,14 @@ struct tls_stream;
 struct tls_memory {
 	struct tls_buffer *free;
 	size_t free_count;
-	size_t used_count;
+	size_t idle_count; /* of those that are free: not wanted since tls_memory_tidy() */
 };
 
 void tls_memory_init(struct tls_memory *memory);
 void tls_memory_fini(struct tls_memory *memory);
+
+/** Give back to the system what was not wanted since the last time */
+void tls_memory_tidy(struct tls_memory *memory);
 
 /**
  * @roles  set of enum tls_role: what the certificate must be good for

@@ -2,11 +2,6 @@
 
 #include <stdlib.h>
 
-/* So many stay at hand, and a part of those that are in use: an ACK frees some of a window, and the
- * next bytes want them again. */
-#define FREE_LEAST 4
-#define FREE_PART  4
-
 void chunk_pool_init(struct chunk_pool *pool)
 {
 	*pool = (struct chunk_pool){0};
@@ -28,6 +23,12 @@ void chunk_pool_fini(struct chunk_pool *pool)
 	keep_at_most(pool, 0);
 }
 
+void chunk_pool_tidy(struct chunk_pool *pool)
+{
+	keep_at_most(pool, pool->free_count - pool->idle_count);
+	pool->idle_count = pool->free_count;
+}
+
 struct chunk *chunk_pool_take(struct chunk_pool *pool)
 {
 	struct chunk *chunk = pool->free;
@@ -35,12 +36,13 @@ struct chunk *chunk_pool_take(struct chunk_pool *pool)
 	if (chunk) {
 		pool->free = chunk->next;
 		pool->free_count--;
+		if (pool->idle_count > pool->free_count)
+			pool->idle_count = pool->free_count;
 	} else {
 		chunk = malloc(sizeof(*chunk));
 		if (!chunk)
 			return NULL;
 	}
-	pool->used_count++;
 	chunk->next = NULL;
 	chunk->end_offset = 0;
 	chunk->begin = 0;
@@ -53,8 +55,6 @@ void chunk_pool_put(struct chunk_pool *pool, struct chunk *chunk)
 	chunk->next = pool->free;
 	pool->free = chunk;
 	pool->free_count++;
-	pool->used_count--;
-	keep_at_most(pool, FREE_LEAST + pool->used_count / FREE_PART);
 }
 
 struct chunk *chunk_queue_grow(struct chunk_queue *queue, struct chunk_pool *pool)
