@@ -93,8 +93,12 @@ static int take(struct flow *flow, struct error *err)
 		flow->local_over = true;
 		return 1;
 	}
-	if (errno == EAGAIN || errno == EINTR)
-		return errno == EINTR;
+	if (errno == EINTR)
+		return 1;
+	if (errno == EAGAIN) {
+		session_leave_space(session);
+		return 0;
+	}
 	if (errno == ECONNRESET) {
 		/* Closed with our bytes unread; what it wrote before is still there to be read. */
 		flow->local_deaf = true;

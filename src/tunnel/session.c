@@ -261,6 +261,11 @@ void session_take(struct session *session, size_t length)
 	replay_take(&session->to_peer, length);
 }
 
+void session_leave_space(struct session *session)
+{
+	replay_leave_space(&session->to_peer);
+}
+
 int session_take_eof(struct session *session)
 {
 	return replay_take_eof(&session->to_peer);

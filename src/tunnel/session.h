@@ -99,6 +99,9 @@ void session_sent(struct session *session);
 void *session_space(struct session *session, size_t *length);
 void session_take(struct session *session, size_t length);
 
+/** ... or nothing did. See replay_leave_space() */
+void session_leave_space(struct session *session);
+
 /** The local program writes no more. @returns 0, or -1 when there is no memory: try again */
 int session_take_eof(struct session *session);
 

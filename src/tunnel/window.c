@@ -5,8 +5,10 @@
 /* The rate is taken over a round trip, and not over less than this: programs work in bursts. */
 #define PERIOD_LEAST_MS 16
 #define ROUND_MOST_MS   10000
-/* How long a busy host may take beyond the round trip without holding up its peer */
-#define BUSY_MS 3
+/* How long a busy host may take beyond the round trip without holding up its peer: a little, or
+ * longer where that need not be grudged */
+#define BUSY_MS  3
+#define AMPLE_MS 32
 
 /* Each ACK is a record and a wake-up on both hosts. */
 #define TELL_LEAST_BYTES 65536
@@ -72,7 +74,9 @@ static uint64_t ample(const struct window *window)
 static void end_period(struct window *window, uint64_t round_ms, uint64_t elapsed_ms)
 {
 	uint64_t used = window->period_bytes * (2 * round_ms + BUSY_MS) / elapsed_ms;
+	uint64_t eased = window->period_bytes * (2 * round_ms + AMPLE_MS) / elapsed_ms;
 
+	used = larger(used, smaller(eased, ample(window)));
 	/* Up at once, down by and by */
 	if (used < window->wanted_bytes)
 		used = window->wanted_bytes - (window->wanted_bytes - used + 3) / 4;
@@ -108,10 +112,9 @@ static size_t chunks_beyond_least(const struct window *window, uint64_t bytes)
 
 uint64_t window_settle(struct window *window, uint64_t promised_bytes)
 {
-	uint64_t wanted = larger(window->wanted_bytes, ample(window));
+	uint64_t wanted = smaller(window->wanted_bytes, window->settings.most_bytes);
 	size_t chunks;
 
-	wanted = smaller(wanted, window->settings.most_bytes);
 	wanted = larger(larger(wanted, window->settings.least_bytes), promised_bytes);
 	chunks = chunks_beyond_least(window, wanted);
 	while (window->borrowed < chunks &&

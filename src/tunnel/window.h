@@ -1,9 +1,9 @@
 /* How far the peer may send ahead of what the local program has taken.
  *
  * A small window is every channel's own. Beyond it, memory is borrowed for as much as the local
- * program takes in two round trips and a little time for hosts that are busy; and while there are
- * few channels, for an equal part of what need not be grudged. What was promised to the peer cannot
- * be taken back: a window shrinks only as the peer uses it.
+ * program takes in two round trips and a little time that a busy host may need; in more time, as
+ * long as there are few channels. What was promised to the peer cannot be taken back: a window
+ * shrinks only as the peer uses it.
  *
  * Floor: tunnel (no descriptors, no clock, no logging).
  * Spec:  docs/PROTOCOL.md, "Streams".
@@ -19,7 +19,7 @@
 
 struct window_settings {
 	uint64_t least_bytes; /* every channel's own; also the first limit */
-	uint64_t ample_bytes; /* what all channels may have in equal parts, however little they use */
+	uint64_t ample_bytes; /* what need not be grudged: all channels together, in equal parts */
 	uint64_t most_bytes;
 };
 

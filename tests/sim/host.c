@@ -305,8 +305,11 @@ static void take(struct host *host)
 	if (wanted != (space != NULL) || (space && space_bytes == 0))
 		fail(host->now_ms, "host %zu: wanted %d, has a place of %zu bytes", host->number,
 			wanted, space_bytes);
-	if (!space || host->now_ms < program->quiet_ms || idles(host))
+	if (!space || host->now_ms < program->quiet_ms || idles(host)) {
+		if (space && idles(host))
+			session_leave_space(&host->session);
 		return;
+	}
 	if (left == 0 || program->gone) {
 		take_end(host);
 		return;
