@@ -16,8 +16,9 @@
 
 /* ... of every channel; its budget is its worker's */
 static const struct session_settings session_settings = {
-	.replay_bytes = 8 << 20,
-	.window_bytes = 2 << 20,
+	/* Of a link of 10 Gbit/s, 50 MB are under way in 40 ms. */
+	.replay_bytes = 128 << 20,
+	.window = {.least_bytes = 128 << 10, .ample_bytes = 2 << 20, .most_bytes = 128 << 20},
 	.heartbeat_ms = 800,
 	.silence_ms = 2800,
 };
@@ -52,7 +53,7 @@ static void on_link(void *owner, int events);
 
 uint64_t channel_first_limit(void)
 {
-	return session_settings.window_bytes;
+	return session_settings.window.least_bytes;
 }
 
 void channel_hold(struct channel *channel)
@@ -112,6 +113,7 @@ static void end(struct channel *channel, const struct error *failure)
 	channel->flow.link = NULL;
 	if (channel->table)
 		channel_table_remove(channel->table, channel);
+	worker_tidy(channel->worker);
 }
 
 static void set_local_interest(struct channel *channel, int events)
@@ -396,6 +398,7 @@ static void channel_pass(struct channel *channel)
 		return;
 	}
 	channel_report_figures(&channel->report, &channel->flow.session);
+	worker_tidy(channel->worker);
 	if (settle_end(channel))
 		return;
 	settle_interest(channel);

@@ -8,7 +8,7 @@
 #include "io/socket.h"
 
 /* Turns of one pass, so that no channel keeps the loop from the others */
-#define TURNS_MOST 8
+#define TURNS_MOST 2
 #define SPANS_MOST 16
 
 /* A local program is not asked for less at once: each turn has its price. */
@@ -120,8 +120,12 @@ static int take(struct flow *flow, struct error *err)
 		flow->local_over = true;
 		return 1;
 	}
-	if (errno == EAGAIN || errno == EINTR)
-		return errno == EINTR;
+	if (errno == EINTR)
+		return 1;
+	if (errno == EAGAIN) {
+		session_leave_space(session);
+		return 0;
+	}
 	if (errno == ECONNRESET) {
 		/* Closed with our bytes unread; what it wrote before is still there to be read. */
 		flow->local_deaf = true;

@@ -368,6 +368,7 @@ static struct link *link_new(struct worker *worker, struct tls_context *tls, int
 		free_link(link);
 		return NULL;
 	}
+	tls_stream_use(link->stream, &worker->tls_memory);
 	return link;
 }
 
@@ -473,6 +474,7 @@ static void arrive(void *argument)
 		return;
 	}
 	link->state = LINK_ASKING;
+	tls_stream_use(link->stream, &link->worker->tls_memory);
 	if (open_handles(link, &err) == 0) {
 		link->arrived(link, link->owner);
 		return;
@@ -490,6 +492,7 @@ void link_move(
 	}
 	link->state = LINK_MOVING;
 	link->arrived = arrived;
+	tls_stream_use(link->stream, NULL);
 	close_handles(link);
 	link->worker = worker;
 }

@@ -5,6 +5,7 @@
 #include "daemon/channel.h"
 
 #define DRAIN_TURN_MS 20
+#define TIDY_MS       1000
 
 struct worker *worker_new(struct budget *budget, struct error *err)
 {
@@ -17,6 +18,7 @@ struct worker *worker_new(struct budget *budget, struct error *err)
 	strangers_init(&worker->strangers);
 	list_init(&worker->channels);
 	chunk_pool_init(&worker->pool);
+	tls_memory_init(&worker->tls_memory);
 	worker->budget = budget;
 	worker->loop = loop_new(err);
 	if (!worker->loop) {
@@ -39,6 +41,25 @@ static void close_all(void *argument)
 	while (!list_empty(&worker->channels))
 		channel_stop_listed(worker->channels.next);
 	strangers_expel_all(&worker->strangers, "culvertd is stopping");
+}
+
+static void tidy(struct worker *worker)
+{
+	chunk_pool_tidy(&worker->pool);
+	tls_memory_tidy(&worker->tls_memory);
+}
+
+void worker_tidy(struct worker *worker)
+{
+	uint64_t now_ms = loop_now_ms(worker->loop);
+
+	/* Without channels nothing is wanted, and nobody would call again. */
+	if (list_empty(&worker->channels))
+		tidy(worker);
+	else if (now_ms < worker->tidied_ms + TIDY_MS)
+		return;
+	worker->tidied_ms = now_ms;
+	tidy(worker);
 }
 
 bool worker_drain(struct worker *worker, unsigned timeout_ms)
@@ -71,6 +92,7 @@ void workers_stop(struct worker **workers, unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		loop_free(workers[i]->loop);
 		chunk_pool_fini(&workers[i]->pool);
+		tls_memory_fini(&workers[i]->tls_memory);
 		free(workers[i]);
 	}
 }

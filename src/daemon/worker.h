@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "daemon/strangers.h"
 #include "io/loop.h"
+#include "io/tls.h"
 #include "tunnel/budget.h"
 #include "tunnel/chunk.h"
 
@@ -21,6 +22,8 @@
 struct worker {
 	struct loop *loop;
 	struct chunk_pool pool;
+	struct tls_memory tls_memory;
+	uint64_t tidied_ms; /* when both gave back what was not wanted */
 	struct budget *budget;      /* the daemon's */
 	struct strangers strangers; /* links that carry no channel */
 	struct list channels;       /* struct channel */
@@ -32,6 +35,10 @@ struct worker {
 
 /** @budget  outlives it */
 struct worker *worker_new(struct budget *budget, struct error *err);
+
+/** Memory that its channels have not wanted for a second goes back to the system; call it now and
+ * then */
+void worker_tidy(struct worker *worker);
 
 /** Wait until its channels have ended by themselves. @returns whether they have, within @timeout_ms
  */

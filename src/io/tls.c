@@ -20,6 +20,11 @@ static const unsigned char alpn[] = "\x09"
 #define UNSENT_BYTES     (TLS_SEAL_LONGEST_BYTES + 16384)
 #define READ_AHEAD_BYTES 65536
 
+struct tls_buffer {
+	struct tls_buffer *next;
+	unsigned char bytes[UNSENT_BYTES];
+};
+
 struct tls_context {
 	SSL_CTX *ssl;
 };
@@ -31,10 +36,76 @@ struct tls_stream {
 	bool ended;     /* the socket's reading side ended */
 	bool broken;    /* SSL must not be used any more */
 	X509 *refused;  /* the certificate that did not verify */
+	struct tls_memory *memory;
+	struct tls_buffer *unsent; /* NULL: there is nothing */
 	size_t unsent_begin;
 	size_t unsent_end;
-	unsigned char unsent[UNSENT_BYTES];
 };
+
+void tls_memory_init(struct tls_memory *memory)
+{
+	*memory = (struct tls_memory){0};
+}
+
+static void keep_at_most(struct tls_memory *memory, size_t count)
+{
+	while (memory->free_count > count) {
+		struct tls_buffer *buffer = memory->free;
+
+		memory->free = buffer->next;
+		memory->free_count--;
+		free(buffer);
+	}
+}
+
+void tls_memory_fini(struct tls_memory *memory)
+{
+	keep_at_most(memory, 0);
+}
+
+void tls_memory_tidy(struct tls_memory *memory)
+{
+	keep_at_most(memory, memory->free_count - memory->idle_count);
+	memory->idle_count = memory->free_count;
+}
+
+static struct tls_buffer *take_buffer(struct tls_memory *memory)
+{
+	struct tls_buffer *buffer = memory ? memory->free : NULL;
+
+	if (!buffer)
+		return malloc(sizeof(*buffer));
+	memory->free = buffer->next;
+	memory->free_count--;
+	if (memory->idle_count > memory->free_count)
+		memory->idle_count = memory->free_count;
+	return buffer;
+}
+
+static void put_buffer(struct tls_memory *memory, struct tls_buffer *buffer)
+{
+	if (!memory) {
+		free(buffer);
+		return;
+	}
+	buffer->next = memory->free;
+	memory->free = buffer;
+	memory->free_count++;
+}
+
+static void drop_unsent(struct tls_stream *stream)
+{
+	if (stream->unsent)
+		put_buffer(stream->memory, stream->unsent);
+	stream->unsent = NULL;
+	stream->unsent_begin = 0;
+	stream->unsent_end = 0;
+}
+
+void tls_stream_use(struct tls_stream *stream, struct tls_memory *memory)
+{
+	stream->memory = memory;
+}
 
 /* What OpenSSL reads and writes through: recv() directly, writes gathered in stream->unsent. */
 
@@ -69,7 +140,11 @@ static int bio_write(BIO *bio, const char *bytes, size_t size, size_t *length)
 		BIO_set_retry_write(bio);
 		return 0;
 	}
-	memcpy(stream->unsent + stream->unsent_end, bytes, size);
+	if (!stream->unsent)
+		stream->unsent = take_buffer(stream->memory);
+	if (!stream->unsent)
+		return 0;
+	memcpy(stream->unsent->bytes + stream->unsent_end, bytes, size);
 	stream->unsent_end += size;
 	*length = size;
 	return 1;
@@ -213,11 +288,10 @@ void tls_context_free(struct tls_context *context)
 struct tls_stream *tls_stream_new(
 	struct tls_context *context, int fd, bool acceptor, struct error *err)
 {
-	struct tls_stream *stream = malloc(sizeof(*stream));
+	struct tls_stream *stream = calloc(1, sizeof(*stream));
 	BIO *bio = NULL;
 
 	if (stream) {
-		memset(stream, 0, offsetof(struct tls_stream, unsent));
 		stream->fd = fd;
 		stream->ssl = SSL_new(context->ssl);
 		bio = BIO_new(bio_method());
@@ -245,6 +319,7 @@ void tls_stream_free(struct tls_stream *stream)
 		return;
 	SSL_free(stream->ssl);
 	X509_free(stream->refused);
+	drop_unsent(stream);
 	free(stream);
 }
 
@@ -332,7 +407,7 @@ int tls_seal(struct tls_stream *stream, const void *bytes, size_t length, struct
 enum io_result tls_flush(struct tls_stream *stream, struct error *err)
 {
 	while (stream->unsent_begin < stream->unsent_end) {
-		ssize_t sent = send(stream->fd, stream->unsent + stream->unsent_begin,
+		ssize_t sent = send(stream->fd, stream->unsent->bytes + stream->unsent_begin,
 			stream->unsent_end - stream->unsent_begin, MSG_NOSIGNAL);
 
 		if (sent < 0 && errno == EINTR)
@@ -345,8 +420,7 @@ enum io_result tls_flush(struct tls_stream *stream, struct error *err)
 		}
 		stream->unsent_begin += (size_t)sent;
 	}
-	stream->unsent_begin = 0;
-	stream->unsent_end = 0;
+	drop_unsent(stream);
 	return IO_OK;
 }
 

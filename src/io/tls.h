@@ -22,6 +22,20 @@
 struct tls_context;
 struct tls_stream;
 
+/* Memory for what is sealed and not sent yet: a stream has some only as long as there is any. It
+ * belongs to one thread, and so do the streams that use it meanwhile. */
+struct tls_memory {
+	struct tls_buffer *free;
+	size_t free_count;
+	size_t idle_count; /* of those that are free: not wanted since tls_memory_tidy() */
+};
+
+void tls_memory_init(struct tls_memory *memory);
+void tls_memory_fini(struct tls_memory *memory);
+
+/** Give back to the system what was not wanted since the last time */
+void tls_memory_tidy(struct tls_memory *memory);
+
 /**
  * @roles  set of enum tls_role: what the certificate must be good for
  * @errors ERROR_LOCAL naming the file and what is wrong with it: unreadable, not PEM, the key not
@@ -38,6 +52,10 @@ void tls_context_free(struct tls_context *context);
 struct tls_stream *tls_stream_new(
 	struct tls_context *context, int fd, bool acceptor, struct error *err);
 void tls_stream_free(struct tls_stream *stream);
+
+/** Take memory from @memory from now on, which outlives the stream, or another takes its place;
+ * NULL: from the system */
+void tls_stream_use(struct tls_stream *stream, struct tls_memory *memory);
 
 /**
  * Go on with the handshake; IO_OK when it is done. After IO_AGAIN see tls_unsent().

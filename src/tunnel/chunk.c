@@ -2,22 +2,31 @@
 
 #include <stdlib.h>
 
-/* 4 MiB a loop stay at hand; what bulk needed beyond that goes back to the system. */
-#define FREE_COUNT_LARGEST 64
-
 void chunk_pool_init(struct chunk_pool *pool)
 {
 	*pool = (struct chunk_pool){0};
 }
 
-void chunk_pool_fini(struct chunk_pool *pool)
+static void keep_at_most(struct chunk_pool *pool, size_t count)
 {
-	while (pool->free) {
+	while (pool->free_count > count) {
 		struct chunk *chunk = pool->free;
 
 		pool->free = chunk->next;
+		pool->free_count--;
 		free(chunk);
 	}
+}
+
+void chunk_pool_fini(struct chunk_pool *pool)
+{
+	keep_at_most(pool, 0);
+}
+
+void chunk_pool_tidy(struct chunk_pool *pool)
+{
+	keep_at_most(pool, pool->free_count - pool->idle_count);
+	pool->idle_count = pool->free_count;
 }
 
 struct chunk *chunk_pool_take(struct chunk_pool *pool)
@@ -27,6 +36,8 @@ struct chunk *chunk_pool_take(struct chunk_pool *pool)
 	if (chunk) {
 		pool->free = chunk->next;
 		pool->free_count--;
+		if (pool->idle_count > pool->free_count)
+			pool->idle_count = pool->free_count;
 	} else {
 		chunk = malloc(sizeof(*chunk));
 		if (!chunk)
@@ -41,10 +52,6 @@ struct chunk *chunk_pool_take(struct chunk_pool *pool)
 
 void chunk_pool_put(struct chunk_pool *pool, struct chunk *chunk)
 {
-	if (pool->free_count == FREE_COUNT_LARGEST) {
-		free(chunk);
-		return;
-	}
 	chunk->next = pool->free;
 	pool->free = chunk;
 	pool->free_count++;

@@ -26,13 +26,19 @@ struct chunk_queue {
 	size_t count;
 };
 
+/* What is given back stays at hand until a while has passed in which it was not wanted: memory that
+ * comes anew from the system costs more than what is done with it. */
 struct chunk_pool {
 	struct chunk *free;
 	size_t free_count;
+	size_t idle_count; /* of those that are free: not wanted since chunk_pool_tidy() */
 };
 
 void chunk_pool_init(struct chunk_pool *pool);
 void chunk_pool_fini(struct chunk_pool *pool);
+
+/** Give back to the system what was not wanted since the last time */
+void chunk_pool_tidy(struct chunk_pool *pool);
 
 /** An empty chunk, or NULL when there is no memory. Owned by the caller until put back */
 struct chunk *chunk_pool_take(struct chunk_pool *pool);

@@ -124,6 +124,17 @@ void replay_take(struct replay *replay, size_t length)
 	append_frame(replay, chunk, FRAME_DATA, length, length);
 }
 
+void replay_leave_space(struct replay *replay)
+{
+	const struct chunk *first = replay->chunks.first;
+
+	/* Behind others it goes with the last of them. */
+	if (!first || first != replay->chunks.last || first->end > 0)
+		return;
+	chunk_queue_drop(&replay->chunks, replay->pool);
+	give_back(replay, replay->borrowed > 0);
+}
+
 int replay_take_eof(struct replay *replay)
 {
 	struct chunk *last = replay->chunks.last;

@@ -57,6 +57,9 @@ bool replay_has_space(const struct replay *replay);
 /** @length bytes (1 to what replay_space() said) were written there */
 void replay_take(struct replay *replay, size_t length);
 
+/** Nothing was written there. A replay that keeps nothing then holds no memory */
+void replay_leave_space(struct replay *replay);
+
 /** The local program will write no more. @returns 0, or -1 when there is no memory: try again */
 int replay_take_eof(struct replay *replay);
 

@@ -6,6 +6,11 @@
 /* Deliveries are acknowledged together, but not later than this. */
 #define ACK_DELAY_MS 20
 
+/* The round trip is seen soon after a link is there, while it is likely to be quiet; an opening
+ * does not wait for that. Then now and then while the local program takes much. */
+#define ROUND_FIRST_MS 5
+#define ROUND_AGAIN_MS 250
+
 void session_init(struct session *session, const struct session_settings *settings,
 	struct chunk_pool *pool, uint64_t peer_limit, uint64_t now_ms)
 {
@@ -16,14 +21,18 @@ void session_init(struct session *session, const struct session_settings *settin
 		.ack_due_ms = UINT64_MAX,
 		.heard_ms = now_ms,
 		.pinged_ms = now_ms,
+		.round_due_ms = now_ms + ROUND_FIRST_MS,
+		.ping_value = UINT64_MAX,
 	};
 	replay_init(&session->to_peer, pool, settings->replay_bytes, settings->budget);
-	delivery_init(&session->to_local, pool, settings->window_bytes);
+	delivery_init(&session->to_local, pool, settings->window.least_bytes);
+	window_init(&session->window, &settings->window, settings->budget);
 	frame_reader_init(&session->reader);
 }
 
 void session_fini(struct session *session)
 {
+	window_fini(&session->window);
 	replay_fini(&session->to_peer);
 	delivery_fini(&session->to_local);
 }
@@ -42,12 +51,18 @@ static void notice_finish(struct session *session)
 		session->state = SESSION_FINISHED;
 }
 
-/* The peer may send until here: what is delivered, and a window beyond. */
-static uint64_t limit_now(const struct session *session)
+/* The peer may send until here: what is delivered, and a window beyond. Of one that has ended, the
+ * window is given back. */
+static uint64_t limit_now(struct session *session)
 {
-	uint64_t limit = session->to_local.delivered + session->settings.window_bytes;
+	uint64_t delivered = session->to_local.delivered;
+	uint64_t limit = session->to_local.limit;
 
-	return limit > session->to_local.limit ? limit : session->to_local.limit;
+	if (session->state != SESSION_OPEN)
+		return limit;
+	/* The end of the stream may lie beyond the limit. */
+	return delivered +
+		window_settle(&session->window, limit > delivered ? limit - delivered : 0);
 }
 
 void session_detach(struct session *session)
@@ -58,6 +73,9 @@ void session_detach(struct session *session)
 	session->ack_due_ms = UINT64_MAX;
 	session->ping_due = false;
 	session->pong_due = false;
+	session->round_due_ms = UINT64_MAX;
+	session->ping_value = UINT64_MAX;
+	window_forget_round(&session->window);
 }
 
 void session_position(struct session *session, uint64_t *delivered, uint64_t *limit)
@@ -90,6 +108,7 @@ void session_attach(
 		session->peer_limit = peer_limit;
 	session->heard_ms = now_ms;
 	session->pinged_ms = now_ms;
+	session->round_due_ms = now_ms + ROUND_FIRST_MS;
 	notice_finish(session);
 }
 
@@ -104,6 +123,15 @@ static int receive_ack(struct session *session, const struct frame_view *view, s
 		return error_set(err, ERROR_PEER, "limit runs backwards");
 	session->peer_limit = limit;
 	return 0;
+}
+
+/* Only the answer to the last PING tells how long a round trip takes. */
+static void receive_pong(struct session *session, uint64_t value)
+{
+	if (session->ping_value == UINT64_MAX || value != session->ping_value)
+		return;
+	window_see_round(&session->window, session->heard_ms - value);
+	session->ping_value = UINT64_MAX;
 }
 
 static int receive_frame(struct session *session, const struct frame_view *view, struct error *err)
@@ -130,6 +158,7 @@ static int receive_frame(struct session *session, const struct frame_view *view,
 		session->pong_value = view->header.offset;
 		return 0;
 	case FRAME_PONG:
+		receive_pong(session, view->header.offset);
 		return 0;
 	case FRAME_OPEN:
 	case FRAME_ACCEPT:
@@ -189,7 +218,7 @@ const void *session_unsent(struct session *session, size_t *length)
 		} else if (session->ping_due) {
 			session->ping_due = false;
 			session->control_length =
-				message_encode_empty(FRAME_PING, 0, session->control);
+				message_encode_empty(FRAME_PING, session->ping_value, session->control);
 		} else {
 			return replay_unsent(&session->to_peer, length);
 		}
@@ -232,6 +261,11 @@ void session_take(struct session *session, size_t length)
 	replay_take(&session->to_peer, length);
 }
 
+void session_leave_space(struct session *session)
+{
+	replay_leave_space(&session->to_peer);
+}
+
 int session_take_eof(struct session *session)
 {
 	return replay_take_eof(&session->to_peer);
@@ -247,15 +281,26 @@ static void owe_ack(struct session *session, uint64_t now_ms)
 {
 	uint64_t untold = session->to_local.delivered - session->delivered_told;
 
-	if (session->to_local.eof_delivered || untold >= session->settings.window_bytes / 4)
+	if (session->to_local.eof_delivered || untold >= window_worth_telling(&session->window))
 		session->ack_due_ms = 0;
 	else if (session->ack_due_ms == UINT64_MAX)
 		session->ack_due_ms = now_ms + ACK_DELAY_MS;
 }
 
+static void owe_ping(struct session *session, uint64_t now_ms)
+{
+	session->ping_due = true;
+	session->pinged_ms = now_ms;
+	session->ping_value = now_ms;
+	session->round_due_ms = UINT64_MAX;
+}
+
 void session_delivered(struct session *session, size_t length, uint64_t now_ms)
 {
 	delivery_delivered(&session->to_local, length);
+	window_use(&session->window, length, now_ms);
+	if (session->window.borrowed > 0 && now_ms >= session->pinged_ms + ROUND_AGAIN_MS)
+		owe_ping(session, now_ms);
 	owe_ack(session, now_ms);
 }
 
@@ -277,6 +322,7 @@ void session_reset(struct session *session, enum reason reason, const char *text
 	session->state = SESSION_RESETTING;
 	replay_drop(&session->to_peer);
 	delivery_drop(&session->to_local);
+	window_fini(&session->window);
 	session->reset.reason = reason;
 	snprintf(session->reset.text, sizeof(session->reset.text), "%s", text);
 }
@@ -327,6 +373,8 @@ uint64_t session_next_ms(const struct session *session)
 		return UINT64_MAX;
 	if (silent < next)
 		next = silent;
+	if (session->round_due_ms < next)
+		next = session->round_due_ms;
 	/* What is due already waits for room on the link, not for the clock. */
 	return session->ack_due_ms > 0 && session->ack_due_ms < next ? session->ack_due_ms : next;
 }
@@ -340,9 +388,7 @@ int session_tick(struct session *session, uint64_t now_ms, struct error *err)
 	if (now_ms >= session->heard_ms + session->settings.silence_ms)
 		return error_set(err, ERROR_LINK, "the peer was silent for %llu ms",
 			(unsigned long long)session->settings.silence_ms);
-	if (now_ms >= heartbeat_ms(session)) {
-		session->ping_due = true;
-		session->pinged_ms = now_ms;
-	}
+	if (now_ms >= heartbeat_ms(session) || now_ms >= session->round_due_ms)
+		owe_ping(session, now_ms);
 	return 0;
 }

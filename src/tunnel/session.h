@@ -19,14 +19,15 @@
 #include "base/error.h"
 #include "tunnel/delivery.h"
 #include "tunnel/replay.h"
+#include "tunnel/window.h"
 #include "wire/message.h"
 
 struct session_settings {
-	size_t replay_bytes;   /* memory for bytes not yet acknowledged by the peer, at most */
-	struct budget *budget; /* ... and shared with other sessions; or NULL */
-	uint64_t window_bytes; /* bytes held for the local program at most; also the first limit */
-	uint64_t heartbeat_ms; /* PING a peer that was silent so long */
-	uint64_t silence_ms;   /* a peer silent so long has lost its link */
+	size_t replay_bytes;           /* for bytes not yet acknowledged by the peer, at most */
+	struct window_settings window; /* for bytes held for the local program */
+	struct budget *budget;         /* memory for both, shared with other sessions; or NULL */
+	uint64_t heartbeat_ms;         /* PING a peer that was silent so long */
+	uint64_t silence_ms;           /* a peer silent so long has lost its link */
 };
 
 enum session_state {
@@ -41,12 +42,15 @@ struct session {
 	enum session_state state;
 	struct replay to_peer;
 	struct delivery to_local;
+	struct window window;
 	struct frame_reader reader;
 	uint64_t peer_limit;
 	uint64_t delivered_told;
 	uint64_t ack_due_ms; /* UINT64_MAX: none */
 	uint64_t heard_ms;   /* when the peer was heard last */
 	uint64_t pinged_ms;  /* when it was sent a PING last */
+	uint64_t round_due_ms; /* when its round trip is to be seen */
+	uint64_t ping_value;   /* of the PING that is not answered; UINT64_MAX: there is none */
 	bool ping_due;
 	bool pong_due;
 	uint64_t pong_value;
@@ -94,6 +98,9 @@ void session_sent(struct session *session);
 /** Where bytes of the local program go, or NULL while none may be taken. See replay_space() */
 void *session_space(struct session *session, size_t *length);
 void session_take(struct session *session, size_t length);
+
+/** ... or nothing did. See replay_leave_space() */
+void session_leave_space(struct session *session);
 
 /** The local program writes no more. @returns 0, or -1 when there is no memory: try again */
 int session_take_eof(struct session *session);

@@ -200,7 +200,7 @@ static void step(struct subject *subject, struct input *input)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct session_settings settings = {.replay_bytes = REPLAY_BYTES,
-		.window_bytes = WINDOW_BYTES,
+		.window = {.least_bytes = WINDOW_BYTES, .most_bytes = WINDOW_BYTES},
 		.heartbeat_ms = 500,
 		.silence_ms = 2000};
 	struct input input = {.next = data, .left = size};

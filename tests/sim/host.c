@@ -29,7 +29,7 @@ static void open_channel(struct host *host)
 	struct open_message open = {.version = PROTOCOL_VERSION, .service = "control"};
 	struct link_end *end = host_dial(host);
 
-	open.limit = host->plan->settings.window_bytes;
+	open.limit = host->plan->settings.window.least_bytes;
 	handshake_init_opener(&end->handshake, &open);
 }
 
@@ -58,6 +58,9 @@ void host_init(struct host *host, size_t number, const struct host_plan *plan,
 	host->pause_ms = 20;
 	host->expired = false;
 	host->dismissed = false;
+	host->window_bytes = plan->settings.window.least_bytes;
+	host->window_grew = false;
+	host->window_shrank = false;
 	chunk_pool_init(&host->pool);
 	if (number == 0)
 		open_channel(host);
@@ -125,7 +128,7 @@ static void answer(struct host *host, struct link_end *end)
 	else if (host->refuses)
 		handshake_refuse(&end->handshake, REASON_NO_SERVICE, "no such token");
 	else
-		handshake_accept(&end->handshake, host->plan->settings.window_bytes);
+		handshake_accept(&end->handshake, host->plan->settings.window.least_bytes);
 }
 
 /* The link ended, or took too long, before the answer. */
@@ -302,8 +305,11 @@ static void take(struct host *host)
 	if (wanted != (space != NULL) || (space && space_bytes == 0))
 		fail(host->now_ms, "host %zu: wanted %d, has a place of %zu bytes", host->number,
 			wanted, space_bytes);
-	if (!space || host->now_ms < program->quiet_ms || idles(host))
+	if (!space || host->now_ms < program->quiet_ms || idles(host)) {
+		if (space && idles(host))
+			session_leave_space(&host->session);
 		return;
+	}
 	if (left == 0 || program->gone) {
 		take_end(host);
 		return;
@@ -423,6 +429,15 @@ static void step(struct host *host, struct link_end *end)
 		link_end_part(end, host->now_ms);
 }
 
+static void watch_window(struct host *host)
+{
+	uint64_t bytes = host->session.window.bytes;
+
+	host->window_grew |= bytes > host->window_bytes;
+	host->window_shrank |= bytes < host->window_bytes;
+	host->window_bytes = bytes;
+}
+
 void host_pass(struct host *host, uint64_t now_ms)
 {
 	host->now_ms = now_ms;
@@ -431,6 +446,8 @@ void host_pass(struct host *host, uint64_t now_ms)
 		serve_arrivals(host);
 	if (host->phase == HOST_CARRYING)
 		carry(host);
+	if (host->phase == HOST_CARRYING && host->session.state == SESSION_OPEN)
+		watch_window(host);
 	if (host->phase == HOST_WAITING)
 		resume_wait(host);
 	for (size_t i = 0; i < LINKS_MOST; i++)

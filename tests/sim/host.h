@@ -35,6 +35,9 @@ struct host {
 	uint64_t heard_ms;
 	struct program program;
 	struct chunk_pool pool;
+	uint64_t window_bytes; /* after the last pass */
+	bool window_grew;
+	bool window_shrank;
 	struct session session;
 	bool session_started;
 	struct link_end ends[LINKS_MOST]; /* ends[i] is that of network->links[i] */

@@ -18,7 +18,7 @@ static void check_memory(const struct host *host)
 	const struct session *session = &host->session;
 	size_t to_peer = count_chunks(&session->to_peer.chunks);
 	size_t to_local = count_chunks(&session->to_local.chunks);
-	uint64_t window = host->plan->settings.window_bytes;
+	uint64_t window = session->window.bytes;
 	size_t to_peer_most = host->plan->settings.replay_bytes / CHUNK_BYTES;
 
 	if (to_peer_most < 2)
@@ -35,6 +35,24 @@ static void check_memory(const struct host *host)
 			session->to_peer.borrowed, to_peer);
 	if (host_open(host) && delivery_held_bytes(&session->to_local) > window + 1)
 		fail(host->now_ms, "host %zu: holds more than its window", host->number);
+}
+
+/* What the peer was promised is there for it, and lent. */
+static void check_window(const struct host *host)
+{
+	const struct session *session = &host->session;
+	const struct window *window = &session->window;
+	const struct window_settings *settings = &host->plan->settings.window;
+	uint64_t own_bytes = settings->least_bytes + window->borrowed * CHUNK_BYTES;
+
+	if (!host_open(host) || session->state != SESSION_OPEN)
+		return;
+	if (window->bytes > settings->most_bytes || window->bytes > own_bytes ||
+		window->bytes < settings->least_bytes)
+		fail(host->now_ms, "host %zu: a window of %llu bytes with %zu chunks borrowed",
+			host->number, (unsigned long long)window->bytes, window->borrowed);
+	if (session->to_local.limit > session->to_local.delivered + window->bytes)
+		fail(host->now_ms, "host %zu: promised more than its window", host->number);
 }
 
 /* @returns the position after the frames in @chunk, the first of which begins at @position */
@@ -118,6 +136,7 @@ void oracle_check(const struct host *host, const struct host *peer)
 	if (!host->session_started)
 		return;
 	check_memory(host);
+	check_window(host);
 	if (host_open(host))
 		check_not_starved(host);
 	if (host->phase == HOST_CARRYING && session->state == SESSION_OPEN &&

@@ -11,10 +11,21 @@ static uint64_t smaller(uint64_t one, uint64_t other)
 	return one < other ? one : other;
 }
 
+/* Some grow with what is taken, some at once, some not at all. */
+static void draw_growth(struct window_settings *window, struct random *random)
+{
+	window->most_bytes = window->least_bytes;
+	if (!random_once_in(random, 3))
+		window->most_bytes += random_size(random, 16 * CHUNK_BYTES);
+	window->ample_bytes =
+		random_once_in(random, 2) ? 0 : random_size(random, 8 * CHUNK_BYTES);
+}
+
 static void draw_settings(struct session_settings *settings, struct random *random)
 {
 	settings->replay_bytes = (size_t)random_from(random, 0, 8 * CHUNK_BYTES);
-	settings->window_bytes = random_amount(random, 5 * CHUNK_BYTES);
+	settings->window.least_bytes = random_amount(random, 5 * CHUNK_BYTES);
+	draw_growth(&settings->window, random);
 }
 
 /* As a migration: much at once, so that buffers run full and wait for the link */
@@ -24,7 +35,8 @@ static void draw_bulk(struct host_plan *host, struct random *random)
 	host->delivery_most_bytes = random_from(random, 1 << 14, 1 << 18);
 	host->fragment_most_bytes = random_from(random, 1 << 12, 1 << 17);
 	host->flush_most_bytes = random_from(random, 1 << 12, 1 << 17);
-	host->settings.window_bytes = random_from(random, CHUNK_BYTES, 8 * CHUNK_BYTES);
+	host->settings.window.least_bytes = random_from(random, CHUNK_BYTES, 8 * CHUNK_BYTES);
+	draw_growth(&host->settings.window, random);
 }
 
 static void draw_host(struct host_plan *host, size_t pipe_bytes, struct random *random)
@@ -62,7 +74,7 @@ static void draw_totals(struct plan *plan, struct random *random)
 		sender->write_bytes =
 			smaller(sender->write_bytes, 600 * receiver->delivery_most_bytes);
 		sender->write_bytes =
-			smaller(sender->write_bytes, 100 * receiver->settings.window_bytes);
+			smaller(sender->write_bytes, 100 * receiver->settings.window.least_bytes);
 		sender->write_bytes = random_amount(random, sender->write_bytes) - 1;
 		if (short_talk)
 			sender->write_bytes %= 4;

@@ -39,8 +39,13 @@ struct tally {
 	uint64_t lost;
 	uint64_t refused;
 	uint64_t resumed;
+	uint64_t grown; /* windows */
+	uint64_t shrunk;
 	uint64_t bytes;
 };
+
+/* Of so many schedules, in some a window grows and shrinks. */
+#define MANY_SCHEDULES 1000
 
 static bool any_open(const struct sim *sim)
 {
@@ -99,7 +104,7 @@ static void check_budget(const struct sim *sim, size_t side)
 		if (!host->session_started)
 			continue;
 		held += host->session.to_peer.chunks.count;
-		borrowed += host->session.to_peer.borrowed;
+		borrowed += host->session.to_peer.borrowed + host->session.window.borrowed;
 	}
 	if (held > budget->total + floors)
 		fail(sim->now_ms, "side %zu: holds %zu chunks of %zu + %zu", side, held,
@@ -133,6 +138,8 @@ static void count(const struct sim *sim, struct tally *tally)
 		tally->lost += host->phase == HOST_LOST;
 		tally->refused += host->phase == HOST_REFUSED;
 		tally->resumed += host->resumed_count;
+		tally->grown += host->window_grew;
+		tally->shrunk += host->window_shrank;
 		tally->bytes += host->program.read;
 	}
 }
@@ -192,11 +199,13 @@ static double seconds_now(void)
 static void report(const struct tally *tally, uint64_t first, uint64_t schedules, double seconds)
 {
 	printf("sim: %llu schedules from seed %llu passed, %.0f a second: hosts finished=%llu "
-	       "reset=%llu lost=%llu refused=%llu resumed=%llu, %llu bytes delivered\n",
+	       "reset=%llu lost=%llu refused=%llu resumed=%llu, windows "
+	       "grown=%llu shrunk=%llu, %llu bytes delivered\n",
 		(unsigned long long)schedules, (unsigned long long)first,
 		(double)schedules / seconds, (unsigned long long)tally->finished,
 		(unsigned long long)tally->reset, (unsigned long long)tally->lost,
 		(unsigned long long)tally->refused, (unsigned long long)tally->resumed,
+		(unsigned long long)tally->grown, (unsigned long long)tally->shrunk,
 		(unsigned long long)tally->bytes);
 }
 
@@ -215,5 +224,9 @@ int main(int count, char **words)
 	for (uint64_t i = 0; i < schedules; i++)
 		run(&sim, first + i, &tally);
 	report(&tally, first, schedules, seconds_now() - begun);
+	if (schedules >= MANY_SCHEDULES && (tally.grown == 0 || tally.shrunk == 0)) {
+		fprintf(stderr, "sim: no window ever grew and shrank\n");
+		return 1;
+	}
 	return 0;
 }

@@ -71,17 +71,25 @@ static void a_queue_grows_again_after_it_was_cleared(void **state)
 	chunk_pool_fini(&pool);
 }
 
-static void a_pool_keeps_no_more_than_4_MiB(void **state)
+static void a_pool_gives_back_what_was_not_wanted_for_a_while(void **state)
 {
 	struct chunk_pool pool;
 	struct chunk_queue queue = {0};
 
 	(void)state;
 	chunk_pool_init(&pool);
-	for (int i = 0; i < 80; i++)
+	for (int i = 0; i < 8; i++)
 		chunk_queue_grow(&queue, &pool);
 	chunk_queue_clear(&queue, &pool);
-	assert_int_equal(pool.free_count, (4 << 20) / CHUNK_BYTES);
+	chunk_pool_tidy(&pool);
+	assert_int_equal(pool.free_count, 8);
+	for (int i = 0; i < 3; i++)
+		chunk_queue_grow(&queue, &pool);
+	chunk_queue_clear(&queue, &pool);
+	chunk_pool_tidy(&pool);
+	assert_int_equal(pool.free_count, 3);
+	chunk_pool_tidy(&pool);
+	assert_int_equal(pool.free_count, 0);
 	chunk_pool_fini(&pool);
 }
 
@@ -91,7 +99,7 @@ int main(void)
 		cmocka_unit_test(a_chunk_that_was_put_back_is_taken_again_and_is_empty),
 		cmocka_unit_test(a_queue_gives_back_in_the_order_it_grew),
 		cmocka_unit_test(a_queue_grows_again_after_it_was_cleared),
-		cmocka_unit_test(a_pool_keeps_no_more_than_4_MiB),
+		cmocka_unit_test(a_pool_gives_back_what_was_not_wanted_for_a_while),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

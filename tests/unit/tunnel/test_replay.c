@@ -233,6 +233,20 @@ static void a_place_that_was_not_used_is_never_offered_for_sending(void **state)
 		replay_acknowledge(&fixture->replay, FRAME_DATA_LONGEST_BYTES, &fixture->err), 0);
 }
 
+static void a_place_that_was_left_holds_no_memory(void **state)
+{
+	struct fixture *fixture = *state;
+	size_t length;
+
+	assert_non_null(replay_space(&fixture->replay, &length));
+	replay_leave_space(&fixture->replay);
+	assert_null(fixture->replay.chunks.first);
+	take(&fixture->replay, "hello");
+	replay_leave_space(&fixture->replay);
+	assert_int_equal(fixture->replay.chunks.count, 1);
+	assert_non_null(replay_unsent(&fixture->replay, &length));
+}
+
 static void after_a_rewind_what_is_not_acknowledged_is_sent_again(void **state)
 {
 	struct fixture *fixture = *state;
@@ -399,6 +413,7 @@ int main(void)
 		TEST(an_acknowledgement_of_what_was_not_sent_is_refused),
 		TEST(an_acknowledgement_that_runs_backwards_is_refused),
 		TEST(a_place_that_was_not_used_is_never_offered_for_sending),
+		TEST(a_place_that_was_left_holds_no_memory),
 		TEST(after_a_rewind_what_is_not_acknowledged_is_sent_again),
 		TEST(what_is_sent_again_is_counted),
 		TEST(what_was_acknowledged_meanwhile_is_not_sent_again),

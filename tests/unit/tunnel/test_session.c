@@ -11,10 +11,10 @@
 
 #include "tunnel/session.h"
 
-enum { WINDOW = 1000, HEARTBEAT_MS = 500, SILENCE_MS = 3000 };
+enum { WINDOW = 1000, HEARTBEAT_MS = 500, SILENCE_MS = 3000, ROUND_FIRST_MS = 5 };
 
 static const struct session_settings settings = {.replay_bytes = 4 * CHUNK_BYTES,
-	.window_bytes = WINDOW,
+	.window = {.least_bytes = WINDOW, .most_bytes = WINDOW},
 	.heartbeat_ms = HEARTBEAT_MS,
 	.silence_ms = SILENCE_MS};
 
@@ -33,6 +33,16 @@ static int set_up(void **state)
 	chunk_pool_init(&fixture->pool);
 	session_init(&fixture->session, &settings, &fixture->pool, WINDOW, fixture->now_ms);
 	*state = fixture;
+	return 0;
+}
+
+static void see_round(struct fixture *fixture, uint64_t round_ms);
+
+/* The first PING is answered. */
+static int set_up_seen(void **state)
+{
+	set_up(state);
+	see_round(*state, 0);
 	return 0;
 }
 
@@ -108,6 +118,16 @@ static void advance(struct fixture *fixture, uint64_t ms)
 {
 	fixture->now_ms += ms;
 	assert_int_equal(session_tick(&fixture->session, fixture->now_ms, &fixture->err), 0);
+}
+
+static void see_round(struct fixture *fixture, uint64_t round_ms)
+{
+	struct frame_view view;
+
+	advance(fixture, ROUND_FIRST_MS);
+	assert_int_equal(send(fixture, &view), FRAME_PING);
+	fixture->now_ms += round_ms;
+	assert_int_equal(receive(fixture, FRAME_PONG, view.header.offset, "", 0), 0);
 }
 
 static void no_byte_is_taken_beyond_the_peers_limit(void **state)
@@ -205,18 +225,18 @@ static void a_delivery_is_acknowledged_within_20_ms(void **state)
 	assert_int_equal(peek(fixture, &view), 0);
 }
 
-static void a_quarter_of_the_window_is_acknowledged_at_once(void **state)
+static void half_of_a_small_window_is_acknowledged_at_once(void **state)
 {
 	struct fixture *fixture = *state;
 	struct frame_view view;
 	char much[WINDOW] = {0};
 
 	assert_int_equal(receive(fixture, FRAME_DATA, 0, much, WINDOW), 0);
-	session_delivered(&fixture->session, WINDOW / 4 - 1, fixture->now_ms);
+	session_delivered(&fixture->session, WINDOW / 2 - 1, fixture->now_ms);
 	assert_int_equal(peek(fixture, &view), 0);
 	session_delivered(&fixture->session, 1, fixture->now_ms);
 	assert_int_equal(send(fixture, &view), FRAME_ACK);
-	assert_int_equal(view.header.offset, WINDOW / 4);
+	assert_int_equal(view.header.offset, WINDOW / 2);
 }
 
 static void a_delivered_end_is_acknowledged_at_once(void **state)
@@ -325,6 +345,43 @@ static void a_peer_that_is_heard_is_not_sent_a_ping(void **state)
 	assert_int_equal(receive(fixture, FRAME_PONG, 0, "", 0), 0);
 	advance(fixture, HEARTBEAT_MS - 1);
 	assert_int_equal(peek(fixture, &view), 0);
+}
+
+static void the_round_trip_is_seen_soon_after_the_opening(void **state)
+{
+	struct fixture *fixture = *state;
+
+	see_round(fixture, 40);
+	assert_int_equal(fixture->session.window.round_ms, 40);
+}
+
+static void only_the_answer_to_the_last_ping_tells_the_round_trip(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	advance(fixture, ROUND_FIRST_MS);
+	assert_int_equal(send(fixture, &view), FRAME_PING);
+	fixture->now_ms += 40;
+	assert_int_equal(receive(fixture, FRAME_PONG, view.header.offset + 40, "", 0), 0);
+	assert_int_equal(receive(fixture, FRAME_PONG, UINT64_MAX, "", 0), 0);
+	assert_int_equal(fixture->session.window.round_ms, UINT64_MAX);
+	assert_int_equal(receive(fixture, FRAME_PONG, view.header.offset, "", 0), 0);
+	assert_int_equal(fixture->session.window.round_ms, 40);
+	fixture->now_ms += 1;
+	assert_int_equal(receive(fixture, FRAME_PONG, view.header.offset, "", 0), 0);
+	assert_int_equal(fixture->session.window.round_ms, 40);
+}
+
+static void a_new_link_has_a_round_trip_of_its_own(void **state)
+{
+	struct fixture *fixture = *state;
+
+	see_round(fixture, 40);
+	session_detach(&fixture->session);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	see_round(fixture, 90);
+	assert_int_equal(fixture->session.window.round_ms, 90);
 }
 
 static void a_peer_silent_for_too_long_has_lost_its_link(void **state)
@@ -638,8 +695,9 @@ static void what_is_delivered_after_the_position_was_told_is_acknowledged(void *
 	session_position(&fixture->session, &delivered, &limit);
 	session_delivered(&fixture->session, 5, fixture->now_ms);
 	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
-	assert_int_equal(session_next_ms(&fixture->session), fixture->now_ms + 20);
-	advance(fixture, 20);
+	see_round(fixture, 0);
+	assert_int_equal(session_next_ms(&fixture->session), fixture->now_ms + 15);
+	advance(fixture, 15);
 	assert_int_equal(send(fixture, &view), FRAME_ACK);
 	assert_int_equal(view.header.offset, 5);
 }
@@ -793,7 +851,7 @@ static void it_has_not_ended_well_while_the_peers_end_is_missing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_seen, tear_down)
 		TEST(no_byte_is_taken_beyond_the_peers_limit),
 		TEST(a_raised_limit_lets_more_be_taken),
 		TEST(the_largest_limit_does_not_wrap),
@@ -802,7 +860,7 @@ int main(void)
 		TEST(an_ack_of_what_was_not_sent_is_refused),
 		TEST(what_is_not_delivered_is_not_acknowledged),
 		TEST(a_delivery_is_acknowledged_within_20_ms),
-		TEST(a_quarter_of_the_window_is_acknowledged_at_once),
+		TEST(half_of_a_small_window_is_acknowledged_at_once),
 		TEST(a_delivered_end_is_acknowledged_at_once),
 		TEST(an_ack_goes_before_data),
 		TEST(an_ack_that_waits_for_the_link_does_not_spin_the_timer),
@@ -847,6 +905,12 @@ int main(void)
 		TEST(it_has_not_ended_well_while_the_peers_word_is_missing),
 		TEST(it_has_not_ended_well_while_the_peers_end_is_missing),
 #undef TEST
+		cmocka_unit_test_setup_teardown(
+			the_round_trip_is_seen_soon_after_the_opening, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			only_the_answer_to_the_last_ping_tells_the_round_trip, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_new_link_has_a_round_trip_of_its_own, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
