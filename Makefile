@@ -33,6 +33,15 @@ check:
 soak: compile
 	@$(BUILD)/tests/sim/sim --count $(SCHEDULES) --seed $${SEED:-$$(date +%s)000000}
 
+# Culvert beside other tunnels. LINK=fast|1g|10g|relay|wan|wantun TESTS=bulk,fault1,... ROUNDS=3 PEERS=culvert,nginx,...
+# OUT=FILE for JSON lines; without any, some three minutes.
+bench:
+	@scripts/install-packages bench
+	@$(COMPILE)
+	@CULVERT_BUILD=$(abspath $(BUILD)) scripts/as-root bench/compare.py $(if $(LINK),--link $(LINK)) \
+		$(if $(TESTS),--tests $(TESTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PEERS),--peers $(PEERS)) \
+		$(if $(OUT),--out $(OUT))
+
 install: all
 	@meson configure $(BUILD) --prefix=$(PREFIX)
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
@@ -40,4 +49,4 @@ install: all
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all compile demo check soak install clean
+.PHONY: all compile demo check soak bench install clean

@@ -29,5 +29,6 @@ extern const struct command command_recover;
 extern const struct command command_forward;
 extern const struct command command_peers;
 extern const struct command command_ping;
+extern const struct command command_bench;
 
 #endif

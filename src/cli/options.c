@@ -19,6 +19,8 @@ static const struct option every_option[] = {
 	{"detach", no_argument, NULL, OPTION_DETACH},
 	{"count", required_argument, NULL, OPTION_COUNT},
 	{"listen", required_argument, NULL, OPTION_LISTEN},
+	{"time", required_argument, NULL, OPTION_TIME},
+	{"channels", required_argument, NULL, OPTION_CHANNELS},
 };
 
 #define EVERY_OPTION_COUNT (sizeof(every_option) / sizeof(every_option[0]))
@@ -35,10 +37,10 @@ static void select_options(unsigned allowed, struct option selected[EVERY_OPTION
 	selected[count] = (struct option){0};
 }
 
-static int take_count(struct options *options, struct error *err)
+static int take_number(const char *name, uint64_t most, uint64_t *number, struct error *err)
 {
-	if (parse_number(optarg, 1, 1000, &options->count, err) < 0)
-		return error_prefix(err, "--count");
+	if (parse_number(optarg, 1, most, number, err) < 0)
+		return error_prefix(err, "%s", name);
 	return 0;
 }
 
@@ -76,7 +78,11 @@ static int take_option(struct options *options, enum option_name name, struct er
 		options->detach = true;
 		return 0;
 	case OPTION_COUNT:
-		return take_count(options, err);
+		return take_number("--count", 1000, &options->count, err);
+	case OPTION_TIME:
+		return take_number("--time", 60, &options->time_s, err);
+	case OPTION_CHANNELS:
+		return take_number("--channels", 16, &options->channels, err);
 	}
 	return error_set(err, ERROR_NONE, "an option without a meaning");
 }

@@ -21,6 +21,8 @@ enum option_name {
 	OPTION_DETACH = 1 << 16,
 	OPTION_COUNT = 1 << 17,
 	OPTION_LISTEN = 1 << 18,
+	OPTION_TIME = 1 << 19,
+	OPTION_CHANNELS = 1 << 20,
 };
 
 #define OPTIONS_LONGEST_OPERANDS 2
@@ -36,7 +38,9 @@ struct options {
 	bool detach;
 	bool help;
 	bool version;
-	uint64_t count; /* 0: the daemon's default */
+	uint64_t count;    /* 0: the daemon's default */
+	uint64_t time_s;   /* 0: not given */
+	uint64_t channels; /* as time_s */
 	const char *operands[OPTIONS_LONGEST_OPERANDS];
 	int operand_count;
 };

@@ -8,6 +8,7 @@
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "daemon/bench.h"
 #include "daemon/channel.h"
 #include "daemon/channel_table.h"
 #include "daemon/incoming.h"
@@ -48,17 +49,24 @@ static const struct config_peer *peer_of(struct arrival *arrival, const struct l
 	return NULL;
 }
 
-/* A conversation of this daemon as the local end */
-static int open_control(struct arrival *arrival, const struct config_peer *peer, struct error *err)
+/* A conversation of this daemon as the local end. @returns REASON_* and @text, or 0 */
+static int open_conversation(struct arrival *arrival, const struct config_peer *peer,
+	int (*start)(
+		struct daemon *daemon, const struct config_peer *peer, int fd, struct error *err),
+	char *text, size_t size)
 {
+	struct error err;
 	CLEANUP_FD int mine = -1;
 	int pair[2];
 
-	if (socket_pair(pair, err) < 0)
-		return -1;
-	arrival->local_fd = pair[0];
-	mine = pair[1];
-	return incoming_start(arrival->daemon, peer, fd_take(&mine), err);
+	if (socket_pair(pair, &err) == 0) {
+		arrival->local_fd = pair[0];
+		mine = pair[1];
+		if (start(arrival->daemon, peer, fd_take(&mine), &err) == 0)
+			return 0;
+	}
+	snprintf(text, size, "%.150s", err.message);
+	return REASON_TOO_MANY;
 }
 
 /* A service of this host's configuration, as its peer may use it */
@@ -82,14 +90,14 @@ static int connect_service(struct arrival *arrival, const struct config_peer *pe
 static int find_service(struct arrival *arrival, const struct config_peer *peer,
 	const struct open_message *open, char *text, size_t size)
 {
-	struct error err;
-
 	if (atomic_load(&arrival->daemon->stopping)) {
 		snprintf(text, size, "culvertd is stopping there");
 		return REASON_STOPPING;
 	}
 	if (config_permitted_service(arrival->daemon->config, peer, open->service))
 		return connect_service(arrival, peer, open->service, text, size);
+	if (strcmp(open->service, CONFIG_BENCH) == 0 && config_permits_bench(peer))
+		return open_conversation(arrival, peer, bench_start, text, size);
 	if (!peer->may_migrate ||
 		(strcmp(open->service, "migration") != 0 &&
 			strcmp(open->service, "control") != 0)) {
@@ -105,11 +113,7 @@ static int find_service(struct arrival *arrival, const struct config_peer *peer,
 		snprintf(text, size, "no such token");
 		return arrival->local_fd < 0 ? REASON_NO_SERVICE : 0;
 	}
-	if (open_control(arrival, peer, &err) < 0) {
-		snprintf(text, size, "%.150s", err.message);
-		return REASON_TOO_MANY;
-	}
-	return 0;
+	return open_conversation(arrival, peer, incoming_start, text, size);
 }
 
 /* The peer by its certificate, if it may do anything here. @returns REASON_* and @text, or 0 */

@@ -88,4 +88,11 @@ const struct config_peer *config_find_peer(const struct config *config, const ch
 const struct config_service *config_permitted_service(
 	const struct config *config, const struct config_peer *peer, const char *name);
 
+/* The service of culvertd itself by which a peer measures the tunnel; a [service bench] that the
+ * peer may use takes its place */
+#define CONFIG_BENCH "bench"
+
+/** Whether @peer may measure: who may bring guests may send any amount already */
+bool config_permits_bench(const struct config_peer *peer);
+
 #endif

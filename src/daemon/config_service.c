@@ -180,10 +180,12 @@ static int check_permissions(const struct config *config, const char *path, stru
 		for (size_t j = 0; j < peer->permission_count; j++) {
 			const struct config_permission *permission = &peer->permissions[j];
 
-			if (!find_service(config, permission->service))
+			if (strcmp(permission->service, CONFIG_BENCH) != 0 &&
+				!find_service(config, permission->service))
 				return error_set(err, ERROR_USAGE,
-					"%s:%u: services: no service '%s': there are migrate and "
-					"each [service NAME]",
+					"%s:%u: services: no service '%s': there are migrate, "
+					"bench "
+					"and each [service NAME]",
 					path, permission->line, permission->service);
 		}
 	}
@@ -241,4 +243,13 @@ const struct config_service *config_permitted_service(
 			return find_service(config, name);
 	}
 	return NULL;
+}
+
+bool config_permits_bench(const struct config_peer *peer)
+{
+	for (size_t i = 0; i < peer->permission_count; i++) {
+		if (strcmp(peer->permissions[i].service, CONFIG_BENCH) == 0)
+			return true;
+	}
+	return peer->may_migrate;
 }

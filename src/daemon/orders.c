@@ -8,6 +8,7 @@
 
 #include "base/descriptor.h"
 #include "control/arguments.h"
+#include "daemon/bench.h"
 #include "daemon/channel.h"
 #include "daemon/contact.h"
 #include "daemon/forward.h"
@@ -208,7 +209,8 @@ json_t *orders_obey(struct daemon *daemon, const struct control_command *command
 		return request(daemon, arguments, REQUEST_RECOVER, err);
 	if (strcmp(command->name, "ping") == 0)
 		return ping(daemon, arguments, err);
-	if (strcmp(command->name, "status") != 0 && strcmp(command->name, "peers") != 0) {
+	if (strcmp(command->name, "status") != 0 && strcmp(command->name, "peers") != 0 &&
+		strcmp(command->name, "usage") != 0) {
 		error_set(err, ERROR_USAGE, "unknown command '%s'", command->name);
 		return NULL;
 	}
@@ -216,5 +218,7 @@ json_t *orders_obey(struct daemon *daemon, const struct control_command *command
 		return NULL;
 	if (strcmp(command->name, "peers") == 0)
 		return peers(daemon);
+	if (strcmp(command->name, "usage") == 0)
+		return json_pack("{sI}", "cpu_us", (json_int_t)bench_cpu_us());
 	return json_pack("{so}", "migrations", migrations_list(daemon->migrations));
 }

@@ -90,6 +90,23 @@ static void a_missing_value_is_named(void **state)
 	refused(line, COUNT(line), OPTION_MODE, "option '--mode' needs a value");
 }
 
+static void a_time_and_channels_have_their_limits(void **state)
+{
+	char *good[] = {"bench", "hostb", "--time", "60", "--channels", "16", NULL};
+	char *longer[] = {"bench", "--time", "61", NULL};
+	char *none[] = {"bench", "--channels", "0", NULL};
+	unsigned allowed = OPTION_TIME | OPTION_CHANNELS;
+	struct options options = {0};
+	struct error err;
+
+	(void)state;
+	assert_int_equal(options_read_command(&options, COUNT(good), good, allowed, &err), 0);
+	assert_int_equal(options.time_s, 60);
+	assert_int_equal(options.channels, 16);
+	refused(longer, COUNT(longer), allowed, "--time: '61' is not a number from 1 to 60");
+	refused(none, COUNT(none), allowed, "--channels: '0' is not a number from 1 to 16");
+}
+
 static void a_count_is_a_number(void **state)
 {
 	char *line[] = {"ping", "--count", "many", NULL};
@@ -120,6 +137,7 @@ int main(void)
 		cmocka_unit_test(an_option_of_another_command_is_unknown),
 		cmocka_unit_test(an_unknown_short_option_is_named),
 		cmocka_unit_test(a_missing_value_is_named),
+		cmocka_unit_test(a_time_and_channels_have_their_limits),
 		cmocka_unit_test(a_count_is_a_number),
 		cmocka_unit_test(a_command_to_type_names_the_socket_only_where_needed),
 	};

@@ -311,6 +311,39 @@ static void services_and_forwards_are_read(void **state)
 	assert_int_equal(config_roles(config), TLS_OPENER | TLS_ACCEPTOR);
 }
 
+static bool permits_bench(struct fixture *fixture, const char *services)
+{
+	char text[256];
+	bool permitted;
+
+	snprintf(text, sizeof(text), "[host]\nname = hosta\n" PEER_B "services = %s\n%s", services,
+		"[service print]\nsocket = /run/print\n");
+	permitted = config_permits_bench(config_find_peer(load_good(fixture, text), "hostb"));
+	config_free(fixture->config);
+	fixture->config = NULL;
+	return permitted;
+}
+
+static void who_may_migrate_or_bench_may_bench(void **state)
+{
+	assert_true(permits_bench(*state, "migrate"));
+	assert_true(permits_bench(*state, "print, bench"));
+	assert_false(permits_bench(*state, "print"));
+	assert_false(permits_bench(*state, ""));
+}
+
+static void a_service_called_bench_is_the_hosts_own(void **state)
+{
+	const struct config *config = load_good(*state,
+		"[host]\nname = hosta\n" PEER_B "services = bench\n"
+		"[service bench]\nsocket = /run/mine\n");
+
+	assert_string_equal(
+		config_permitted_service(config, config_find_peer(config, "hostb"), "bench")
+			->socket,
+		"/run/mine");
+}
+
 static void a_service_of_the_protocol_is_refused(void **state)
 {
 	assert_refused(*state, "[host]\nname = hosta\n[service control]\nsocket = /x\n", 3,
@@ -360,7 +393,7 @@ static void a_host_may_listen_nowhere(void **state)
 static void an_unknown_service_is_refused(void **state)
 {
 	assert_refused(*state, "[host]\nname = hosta\n" PEER_B "services = migrate, everything\n",
-		6, "services", "no service 'everything': there are migrate and");
+		6, "services", "no service 'everything': there are migrate, bench");
 }
 
 static void a_peer_without_an_address_is_refused(void **state)
@@ -463,6 +496,8 @@ int main(void)
 		TEST(too_many_addresses_are_refused),
 		TEST(an_unknown_group_is_refused),
 		TEST(services_and_forwards_are_read),
+		TEST(who_may_migrate_or_bench_may_bench),
+		TEST(a_service_called_bench_is_the_hosts_own),
 		TEST(a_service_of_the_protocol_is_refused),
 		TEST(a_service_without_a_socket_is_refused),
 		TEST(a_forward_to_nobody_is_refused),
