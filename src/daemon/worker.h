@@ -23,7 +23,7 @@ struct worker {
 	struct loop *loop;
 	struct chunk_pool pool;
 	struct tls_memory tls_memory;
-	uint64_t tidied_ms; /* when both gave back what was not wanted */
+	uint64_t tidied_ms;         /* when both gave back what was not wanted */
 	struct budget *budget;      /* the daemon's */
 	struct strangers strangers; /* links that carry no channel */
 	struct list channels;       /* struct channel */

@@ -1,5 +1,5 @@
 /* The memory in which all channels of a daemon together keep what their peers have not
- * acknowledged.
+ * acknowledged, and what they promised to hold for their local programs (see window.h).
  *
  * Every channel may hold BUDGET_FLOOR_BYTES, whatever the others do: chunks for its data, and one
  * more for its end. Beyond that it borrows chunks, up to its share: the total divided by the

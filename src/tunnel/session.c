@@ -217,8 +217,8 @@ const void *session_unsent(struct session *session, size_t *length)
 				FRAME_PONG, session->pong_value, session->control);
 		} else if (session->ping_due) {
 			session->ping_due = false;
-			session->control_length =
-				message_encode_empty(FRAME_PING, session->ping_value, session->control);
+			session->control_length = message_encode_empty(
+				FRAME_PING, session->ping_value, session->control);
 		} else {
 			return replay_unsent(&session->to_peer, length);
 		}

@@ -46,9 +46,9 @@ struct session {
 	struct frame_reader reader;
 	uint64_t peer_limit;
 	uint64_t delivered_told;
-	uint64_t ack_due_ms; /* UINT64_MAX: none */
-	uint64_t heard_ms;   /* when the peer was heard last */
-	uint64_t pinged_ms;  /* when it was sent a PING last */
+	uint64_t ack_due_ms;   /* UINT64_MAX: none */
+	uint64_t heard_ms;     /* when the peer was heard last */
+	uint64_t pinged_ms;    /* when it was sent a PING last */
 	uint64_t round_due_ms; /* when its round trip is to be seen */
 	uint64_t ping_value;   /* of the PING that is not answered; UINT64_MAX: there is none */
 	bool ping_due;

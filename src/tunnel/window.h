@@ -29,7 +29,7 @@ struct window {
 	size_t borrowed;       /* chunks, from the budget */
 	uint64_t bytes;        /* promised to the peer at most: its own, and what is borrowed */
 	uint64_t wanted_bytes;
-	uint64_t round_ms; /* the shortest round trip on this link; UINT64_MAX: none was seen */
+	uint64_t round_ms;  /* the shortest round trip on this link; UINT64_MAX: none was seen */
 	uint64_t period_ms; /* since when period_bytes are counted; UINT64_MAX: not yet */
 	uint64_t period_bytes;
 };

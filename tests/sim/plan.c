@@ -17,8 +17,7 @@ static void draw_growth(struct window_settings *window, struct random *random)
 	window->most_bytes = window->least_bytes;
 	if (!random_once_in(random, 3))
 		window->most_bytes += random_size(random, 16 * CHUNK_BYTES);
-	window->ample_bytes =
-		random_once_in(random, 2) ? 0 : random_size(random, 8 * CHUNK_BYTES);
+	window->ample_bytes = random_once_in(random, 2) ? 0 : random_size(random, 8 * CHUNK_BYTES);
 }
 
 static void draw_settings(struct session_settings *settings, struct random *random)
