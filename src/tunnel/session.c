@@ -16,6 +16,8 @@ void session_init(struct session *session, const struct session_settings *settin
 		.ack_due_ms = UINT64_MAX,
 		.heard_ms = now_ms,
 		.pinged_ms = now_ms,
+		.peer_rate = SESSION_ANY_RATE,
+		.rate_wanted = SESSION_ANY_RATE,
 	};
 	replay_init(&session->to_peer, pool, settings->replay_bytes, settings->budget);
 	delivery_init(&session->to_local, pool, settings->window_bytes);
@@ -90,6 +92,8 @@ void session_attach(
 		session->peer_limit = peer_limit;
 	session->heard_ms = now_ms;
 	session->pinged_ms = now_ms;
+	/* Whether it came over the link before cannot be known. */
+	session->rate_due |= session->rate_told;
 	notice_finish(session);
 }
 
@@ -130,6 +134,9 @@ static int receive_frame(struct session *session, const struct frame_view *view,
 		session->pong_value = view->header.offset;
 		return 0;
 	case FRAME_PONG:
+		return 0;
+	case FRAME_RATE:
+		session->peer_rate = view->header.offset;
 		return 0;
 	case FRAME_OPEN:
 	case FRAME_ACCEPT:
@@ -190,6 +197,11 @@ const void *session_unsent(struct session *session, size_t *length)
 			session->ping_due = false;
 			session->control_length =
 				message_encode_empty(FRAME_PING, 0, session->control);
+		} else if (session->rate_due) {
+			session->rate_due = false;
+			session->rate_told = true;
+			session->control_length = message_encode_empty(
+				FRAME_RATE, session->rate_wanted, session->control);
 		} else {
 			return replay_unsent(&session->to_peer, length);
 		}
@@ -209,6 +221,14 @@ void session_sent(struct session *session)
 		session->state = SESSION_RESET;
 	session->control_length = 0;
 	notice_finish(session);
+}
+
+void session_ask_rate(struct session *session, uint64_t rate)
+{
+	if (rate == session->rate_wanted)
+		return;
+	session->rate_wanted = rate;
+	session->rate_due = true;
 }
 
 bool session_wants_local(const struct session *session)
