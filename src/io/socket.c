@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -101,6 +102,13 @@ bool socket_link_has_room(int fd)
 	int unsent = 0;
 
 	return ioctl(fd, SIOCOUTQNSD, &unsent) < 0 || unsent < SOCKET_UNSENT_BYTES;
+}
+
+void socket_set_pacing(int fd, uint64_t bytes_per_s)
+{
+	unsigned long rate = bytes_per_s < ULONG_MAX ? (unsigned long)bytes_per_s : ULONG_MAX;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 
 int socket_pair(int pair[2], struct error *err)

@@ -10,6 +10,7 @@
 #include <netdb.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -32,6 +33,10 @@ int socket_accept(int listener);
 
 /** Whether a link would take more now without queueing it */
 bool socket_link_has_room(int fd);
+
+/** Send at most @bytes_per_s from now on; UINT64_MAX: as fast as may be. The kernel keeps the time,
+ * and socket_link_has_room() follows */
+void socket_set_pacing(int fd, uint64_t bytes_per_s);
 
 /** Both ends of a unix stream */
 int socket_pair(int pair[2], struct error *err);
