@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* Digits at the start of @text into @number; @returns what follows them, or NULL */
 static const char *leading_number(const char *text, uint64_t *number)
@@ -73,6 +74,31 @@ int parse_size(
 	return error_set(err, ERROR_USAGE,
 		"'%s' is not a size from %llum to %llum: write 512k, 64m or 1g", text,
 		(unsigned long long)lowest >> 20, (unsigned long long)highest >> 20);
+}
+
+int parse_rate(const char *text, uint64_t *bytes_per_s, struct error *err)
+{
+	static const struct {
+		const char *unit;
+		uint64_t bytes;
+	} units[] = {{"kbit", 125}, {"Mbit", 125000}, {"Gbit", 125000000}};
+	uint64_t value;
+	const char *rest = leading_number(text, &value);
+
+	if (strcmp(text, "none") == 0) {
+		*bytes_per_s = PARSE_NO_RATE;
+		return 0;
+	}
+	for (size_t i = 0; rest && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcasecmp(rest, units[i].unit) != 0 ||
+			value > PARSE_RATE_MOST / units[i].bytes ||
+			value * units[i].bytes < PARSE_RATE_LEAST)
+			continue;
+		*bytes_per_s = value * units[i].bytes;
+		return 0;
+	}
+	return error_set(err, ERROR_USAGE,
+		"'%s' is not a rate from 1Mbit to 10000Gbit: write 500Mbit, 5Gbit or none", text);
 }
 
 int parse_host_port(

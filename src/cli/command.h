@@ -20,6 +20,7 @@ struct command {
 	int (*run)(const struct options *options, struct error *err);
 };
 
+extern const struct command command_limit;
 extern const struct command command_migrate;
 extern const struct command command_status;
 extern const struct command command_watch;

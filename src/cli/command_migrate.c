@@ -11,9 +11,10 @@
 
 static json_t *build_arguments(const struct options *options)
 {
-	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b}", "vm", options->operands[0], "host",
-		options->operands[1], "mode", options->mode, "switch", options->switch_rule,
-		"destination_vm", options->destination_vm, "quit_source", options->quit_source);
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b, s:I}", "vm", options->operands[0],
+		"host", options->operands[1], "mode", options->mode, "switch", options->switch_rule,
+		"destination_vm", options->destination_vm, "quit_source", options->quit_source,
+		"bandwidth_bytes_per_s", (json_int_t)options->bandwidth);
 }
 
 static int say_unanswered(const struct options *options)
@@ -89,7 +90,7 @@ static int run(const struct options *options, struct error *err)
 const struct command command_migrate = {
 	.name = "migrate",
 	.synopsis = "VM HOST [--mode MODE] [--switch RULE] [--destination-vm NAME] [--quit-source] "
-		    "[--detach] [--json]",
+		    "[--bandwidth RATE] [--detach] [--json]",
 	.summary = "move a running virtual machine to another host",
 	.help = "  --mode MODE            hybrid (default), precopy or postcopy\n"
 		"  --switch RULE          when hybrid goes over to post-copy: auto (default), "
@@ -98,12 +99,13 @@ const struct command command_migrate = {
 		"  --destination-vm NAME  what the waiting machine is called on HOST (default: "
 		"VM)\n"
 		"  --quit-source          end the paused QEMU here once the guest runs there\n"
+		"  --bandwidth RATE       at most so much of the network (500Mbit, 5Gbit)\n"
 		"  --detach               return when the migration has begun\n"
 		"  --json                 print every change as one line of JSON, the end last\n"
 		"\n"
 		"Ctrl-C leaves; the migration goes on.\n",
 	.allowed = OPTION_MODE | OPTION_SWITCH | OPTION_DESTINATION_VM | OPTION_QUIT_SOURCE |
-		OPTION_DETACH | OPTION_JSON,
+		OPTION_BANDWIDTH | OPTION_DETACH | OPTION_JSON,
 	.fewest_operands = 2,
 	.most_operands = 2,
 	.run = run,

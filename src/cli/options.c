@@ -21,6 +21,8 @@ static const struct option every_option[] = {
 	{"listen", required_argument, NULL, OPTION_LISTEN},
 	{"time", required_argument, NULL, OPTION_TIME},
 	{"channels", required_argument, NULL, OPTION_CHANNELS},
+	{"bandwidth", required_argument, NULL, OPTION_BANDWIDTH},
+	{"host", no_argument, NULL, OPTION_HOST},
 };
 
 #define EVERY_OPTION_COUNT (sizeof(every_option) / sizeof(every_option[0]))
@@ -41,6 +43,22 @@ static int take_number(const char *name, uint64_t most, uint64_t *number, struct
 {
 	if (parse_number(optarg, 1, most, number, err) < 0)
 		return error_prefix(err, "%s", name);
+	return 0;
+}
+
+int options_rate(const char *text, uint64_t *bytes_per_s, struct error *err)
+{
+	if (parse_rate(text, bytes_per_s, err) < 0)
+		return -1;
+	if (*bytes_per_s == PARSE_NO_RATE)
+		*bytes_per_s = 0;
+	return 0;
+}
+
+static int take_bandwidth(struct options *options, struct error *err)
+{
+	if (options_rate(optarg, &options->bandwidth, err) < 0)
+		return error_prefix(err, "--bandwidth");
 	return 0;
 }
 
@@ -77,6 +95,11 @@ static int take_option(struct options *options, enum option_name name, struct er
 	case OPTION_DETACH:
 		options->detach = true;
 		return 0;
+	case OPTION_HOST:
+		options->host = true;
+		return 0;
+	case OPTION_BANDWIDTH:
+		return take_bandwidth(options, err);
 	case OPTION_COUNT:
 		return take_number("--count", 1000, &options->count, err);
 	case OPTION_TIME:

@@ -23,6 +23,8 @@ enum option_name {
 	OPTION_LISTEN = 1 << 18,
 	OPTION_TIME = 1 << 19,
 	OPTION_CHANNELS = 1 << 20,
+	OPTION_BANDWIDTH = 1 << 21,
+	OPTION_HOST = 1 << 22,
 };
 
 #define OPTIONS_LONGEST_OPERANDS 2
@@ -38,9 +40,11 @@ struct options {
 	bool detach;
 	bool help;
 	bool version;
-	uint64_t count;    /* 0: the daemon's default */
-	uint64_t time_s;   /* 0: not given */
-	uint64_t channels; /* as time_s */
+	bool host;          /* the host itself, not one of its migrations */
+	uint64_t bandwidth; /* bytes/s; 0: not limited */
+	uint64_t count;     /* 0: the daemon's default */
+	uint64_t time_s;    /* 0: not given */
+	uint64_t channels;  /* as time_s */
 	const char *operands[OPTIONS_LONGEST_OPERANDS];
 	int operand_count;
 };
@@ -56,6 +60,9 @@ int options_read_global(struct options *options, int argc, char **argv, struct e
  */
 int options_read_command(
 	struct options *options, int argc, char **argv, unsigned allowed, struct error *err);
+
+/** "500Mbit", "5Gbit"; "none" is 0, as in the control protocol */
+int options_rate(const char *text, uint64_t *bytes_per_s, struct error *err);
 
 /** A command a person can type to go on: "culvert watch 3fa91c02", with --socket where needed */
 void options_command(const struct options *options, const char *verb, const char *subject,

@@ -21,6 +21,7 @@ struct arrival {
 	int fd;                   /* the connection, until a link has it */
 	bool told;                /* why it was refused is in the log */
 	int local_fd;             /* what a new channel will carry */
+	struct terms *terms;      /* held; or NULL */
 	struct open_message open; /* a new channel's */
 	char peer[64];
 	uint64_t resume_deadline_ms;
@@ -34,6 +35,7 @@ static void arrival_free(struct arrival *arrival)
 	fd_close(&arrival->local_fd);
 	if (arrival->resumed)
 		channel_put(arrival->resumed);
+	terms_put(arrival->terms);
 	OPENSSL_cleanse(arrival, sizeof(*arrival));
 	free(arrival);
 }
@@ -108,8 +110,8 @@ static int find_service(struct arrival *arrival, const struct config_peer *peer,
 		return REASON_NO_SERVICE;
 	}
 	if (strcmp(open->service, "migration") == 0) {
-		arrival->local_fd =
-			offers_take(arrival->daemon->offers, peer->name, open->argument);
+		arrival->local_fd = offers_take(
+			arrival->daemon->offers, peer->name, open->argument, &arrival->terms);
 		snprintf(text, size, "no such token");
 		return arrival->local_fd < 0 ? REASON_NO_SERVICE : 0;
 	}
@@ -191,6 +193,8 @@ static void carry_new(struct arrival *arrival, struct link *link, const struct h
 		.peer_limit = answer->peer_limit,
 		.resume_deadline_ms = arrival->resume_deadline_ms,
 		.table = arrival->daemon->channels,
+		.scheduler = arrival->daemon->scheduler,
+		.terms = arrival->terms,
 	};
 	struct channel *channel;
 	struct error err;

@@ -10,6 +10,7 @@
 #include "daemon/channel_table.h"
 #include "daemon/flow.h"
 #include "daemon/redial.h"
+#include "daemon/scheduler.h"
 
 /* How long a local program may take what came before a RESET */
 #define LINGER_MS 2000
@@ -28,6 +29,7 @@ struct channel {
 	struct worker *worker;
 	struct loop *loop; /* the worker's, held: holders may outlive the worker */
 	struct flow flow;
+	struct allotment allotment;
 	struct channel_report report;
 	struct redial *redial;
 	struct channel_table *table;
@@ -102,6 +104,8 @@ static void end(struct channel *channel, const struct error *failure)
 	channel->closing = true;
 	leave_program(channel, failure);
 	list_remove(&channel->place);
+	scheduler_leave(&channel->allotment);
+	allotment_fini(&channel->allotment);
 	atomic_fetch_sub(&channel->worker->channel_count, 1);
 	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
 	session_fini(&channel->flow.session);
@@ -261,6 +265,7 @@ static void gain_link(
 	channel_report_resumed(&channel->report, now_ms - channel->lost_ms,
 		channel->flow.session.to_peer.sent - delivered);
 	flow_gain_link(&channel->flow, link, delivered, limit, now_ms);
+	allotment_renew(&channel->allotment);
 	link_carry(link, on_link, channel);
 	set_timer(channel);
 }
@@ -393,12 +398,14 @@ static void channel_pass(struct channel *channel)
 		wait_for_link(channel);
 		return;
 	}
+	allotment_apply(&channel->allotment, &channel->flow);
 	if (flow_move(&channel->flow, channel->worker->scratch, now_ms, &err) < 0) {
 		wait_or_end(channel, &err);
 		return;
 	}
 	channel_report_figures(&channel->report, &channel->flow.session);
 	worker_tidy(channel->worker);
+	allotment_note(&channel->allotment, &channel->flow, now_ms);
 	if (settle_end(channel))
 		return;
 	settle_interest(channel);
@@ -455,13 +462,14 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->resume_deadline_ms = settings->resume_deadline_ms;
 	channel->flow.link_room = true;
 	pace_init(&channel->flow.pace);
-	channel->flow.paced_at = PACE_UNLIMITED;
 	channel->timer_ms = UINT64_MAX;
 	session.budget = worker->budget;
 	session_init(&channel->flow.session, &session, &worker->pool, settings->peer_limit,
 		loop_now_ms(worker->loop));
 	list_append(&worker->channels, &channel->place);
 	atomic_fetch_add(&worker->channel_count, 1);
+	allotment_init(&channel->allotment, settings->name.service, settings->terms);
+	scheduler_join(settings->scheduler, &channel->allotment);
 	link_carry(link, on_link, channel);
 	channel_report_begin(&channel->report, &settings->name);
 	channel->flow.again = true;

@@ -22,6 +22,8 @@
 struct channel;
 struct channel_table;
 struct redial;
+struct scheduler;
+struct terms;
 
 /** What an OPEN or ACCEPT of this host tells the other */
 uint64_t channel_first_limit(void);
@@ -32,6 +34,8 @@ struct channel_settings {
 	uint64_t resume_deadline_ms; /* how long to wait for a new link */
 	struct redial *redial;       /* opener: how to make one; owned. Acceptor: NULL */
 	struct channel_table *table; /* acceptor: to leave when it has ended. Opener: NULL */
+	struct scheduler *scheduler; /* or NULL: nothing limits it */
+	struct terms *terms;         /* those of its migration; or NULL */
 };
 
 /**

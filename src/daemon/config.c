@@ -22,7 +22,7 @@
 #define REPLAY_MEMORY_LEAST_BYTES ((size_t)1 << 20)
 #define REPLAY_MEMORY_MOST_BYTES  ((size_t)64 << 30)
 
-#define SECTIONS "[host], [peer NAME], [service NAME] and [forward NAME]"
+#define SECTIONS "[host], [bandwidth], [peer NAME], [service NAME] and [forward NAME]"
 
 struct reading {
 	struct config *config;
@@ -156,6 +156,16 @@ static int set_host_key(
 	return error_set(err, ERROR_USAGE, "is not a key of [host]");
 }
 
+static int set_bandwidth_key(
+	struct config *config, const char *key, const char *value, struct error *err)
+{
+	if (strcmp(key, "limit") != 0)
+		return error_set(err, ERROR_USAGE, "is not a key of [bandwidth]");
+	if (config->bandwidth_limit)
+		return error_set(err, ERROR_USAGE, "given twice");
+	return parse_rate(value, &config->bandwidth_limit, err);
+}
+
 static int set_peer_key(struct config_peer *peer, unsigned line, const char *key, const char *value,
 	struct error *err)
 {
@@ -220,7 +230,7 @@ static int take_section(struct reading *reading, const char *text)
 		return error_set(err, ERROR_USAGE, "'%.*s' is too long: at most %d bytes",
 			(int)length + 2, text, SECTION_LONGEST_BYTES);
 	snprintf(section, sizeof(section), "%.*s", (int)length, text + 1);
-	if (strcmp(section, "host") == 0)
+	if (strcmp(section, "host") == 0 || strcmp(section, "bandwidth") == 0)
 		return 0;
 	if (strncmp(section, "peer ", 5) == 0)
 		return peer_of_section(reading->config, section, reading->line, err) ? 0 : -1;
@@ -262,6 +272,8 @@ static int take_key(
 
 	if (strcmp(section, "host") == 0)
 		return set_host_key(reading->config, key, value, err);
+	if (strcmp(section, "bandwidth") == 0)
+		return set_bandwidth_key(reading->config, key, value, err);
 	if (config_service_section(section))
 		return config_service_key(reading->config, section, key, value, err);
 	if (strncmp(section, "peer ", 5) != 0)
@@ -303,6 +315,8 @@ static int check_whole(struct config *config, const char *path, struct error *er
 		add_address(&config->listen, "0.0.0.0", &ignored);
 	if (config->replay_memory_bytes == 0)
 		config->replay_memory_bytes = REPLAY_MEMORY_BYTES;
+	if (config->bandwidth_limit == 0)
+		config->bandwidth_limit = PARSE_NO_RATE;
 	if (set_default(&config->ca, "/etc/culvert/ca.pem", err) < 0 ||
 		set_default(&config->certificate, "/etc/culvert/host.pem", err) < 0 ||
 		set_default(&config->key, "/etc/culvert/host.key", err) < 0 ||

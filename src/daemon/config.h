@@ -66,6 +66,7 @@ struct config {
 	char *runtime_directory;
 	gid_t control_group;
 	size_t replay_memory_bytes; /* for all channels together */
+	uint64_t bandwidth_limit;   /* bytes/s each way; or PARSE_NO_RATE */
 	struct config_peer *peers;
 	size_t peer_count;
 	struct config_service *services;

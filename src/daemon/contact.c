@@ -45,7 +45,8 @@ struct contact *contact_new(
 	contact->daemon = daemon;
 	contact->patience_ms = peer->resume_deadline_ms + ANSWER_MS;
 	snprintf(contact->peer, sizeof(contact->peer), "%s", peer->name);
-	contact->channel = opening_run(daemon, peer, "control", "", pair[0], contact->address, err);
+	contact->channel =
+		opening_run(daemon, peer, "control", "", NULL, pair[0], contact->address, err);
 	if (!contact->channel) {
 		close(pair[1]);
 		free(contact);

@@ -11,6 +11,7 @@
 #include "daemon/incoming_table.h"
 #include "daemon/migration.h"
 #include "daemon/offer.h"
+#include "daemon/scheduler.h"
 #include "daemon/worker.h"
 #include "io/tls.h"
 #include "tunnel/budget.h"
@@ -24,6 +25,7 @@ struct daemon {
 	struct worker *workers[WORKERS_MOST];
 	unsigned worker_count;
 	atomic_uint next_worker;
+	struct scheduler *scheduler;
 	struct migrations *migrations;
 	struct offers *offers;
 	struct channel_table *channels;

@@ -76,23 +76,19 @@ int flow_deliver(struct flow *flow, uint64_t now_ms, struct error *err)
 	return 0;
 }
 
-/* Bytes that were sent must not queue in the network: tell the link how fast to go. */
-static void settle_pace(struct flow *flow)
+/* What TCP says of the link tells how fast it should go. */
+static void sample_pace(struct flow *flow)
 {
 	struct pace_sample sample = {.now_us = clock_now_us()};
 	struct socket_state state;
-	int fd = link_descriptor(flow->link);
 
-	if (!pace_wants_sample(&flow->pace, sample.now_us) || !socket_link_state(fd, &state))
+	if (!pace_wants_sample(&flow->pace, sample.now_us) ||
+		!socket_link_state(link_descriptor(flow->link), &state))
 		return;
 	sample.arrived_bytes = state.acknowledged_bytes;
 	sample.round_trip_us = state.round_trip_us;
 	sample.round_trip_least_us = state.round_trip_least_us;
 	pace_note(&flow->pace, &sample);
-	if (flow->paced_at == flow->pace.bytes_per_s)
-		return;
-	flow->paced_at = flow->pace.bytes_per_s;
-	socket_link_pace(fd, flow->paced_at);
 }
 
 /* (A) local socket -> to_peer. @returns whether anything was taken, or -1 with @err set */
@@ -178,7 +174,7 @@ int flow_send(struct flow *flow, struct error *err)
 /* (A) and (B): take from the local program only what the link can take now. */
 static int feed_link(struct flow *flow, struct error *err)
 {
-	settle_pace(flow);
+	sample_pace(flow);
 	for (int turn = 0; turn < TURNS_MOST; turn++) {
 		int taken;
 
@@ -247,6 +243,5 @@ void flow_gain_link(struct flow *flow, struct link *link, uint64_t delivered, ui
 	flow->link_room = true;
 	flow->again = true;
 	pace_init(&flow->pace);
-	flow->paced_at = PACE_UNLIMITED;
 	session_attach(&flow->session, delivered, peer_limit, now_ms);
 }

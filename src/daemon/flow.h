@@ -28,7 +28,6 @@ struct flow {
 	bool link_room;    /* the link would send at once what it is given */
 	bool again;        /* the pass stopped before the work was done */
 	struct pace pace;  /* of the link */
-	uint64_t paced_at; /* what the link was last told of it */
 };
 
 /**

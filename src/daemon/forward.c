@@ -35,7 +35,7 @@ int forward_connect(struct daemon *daemon, const struct config_peer *peer, const
 
 		if (duplicate < 0)
 			return error_errno(err, "cannot duplicate a descriptor");
-		channel = opening_run(daemon, peer, service, "", duplicate, NULL, err);
+		channel = opening_run(daemon, peer, service, "", NULL, duplicate, NULL, err);
 		if (channel) {
 			channel_put(channel);
 			return 0;

@@ -141,6 +141,7 @@ static json_t *announce_postcopy(
 	if (write_journal(incoming, err) < 0)
 		return NULL;
 	incoming->postcopy = true;
+	migration_hasten(incoming->migration);
 	return json_object();
 }
 

@@ -52,7 +52,8 @@ static int offer(struct incoming *incoming, int fd, struct error *err)
 
 	if (incoming->attached)
 		offers_withdraw(offers, incoming->token);
-	if (offers_put(offers, incoming->peer->name, fd, incoming->token, err) < 0)
+	if (offers_put(offers, incoming->peer->name, fd, migration_terms(incoming->migration),
+		    incoming->token, err) < 0)
 		return -1;
 	incoming->attached = true;
 	return 0;

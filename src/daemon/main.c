@@ -270,12 +270,17 @@ static int start(struct server *server, const char *config_path, struct error *e
 	if (!daemon->tls)
 		return error_prefix(err, "%s", config_path);
 	budget_init(&daemon->replay_budget, daemon->config->replay_memory_bytes);
-	daemon->migrations = migrations_new();
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
 	daemon->incoming = incoming_table_new();
 	server->loop = loop_new(err);
-	if (!server->loop || start_workers(daemon, err) < 0)
+	if (!server->loop)
+		return -1;
+	daemon->scheduler = scheduler_new(server->loop, daemon->config->bandwidth_limit);
+	if (!daemon->scheduler)
+		return error_set(err, ERROR_LOCAL, "no memory");
+	daemon->migrations = migrations_new(daemon->scheduler);
+	if (start_workers(daemon, err) < 0)
 		return -1;
 	uv_timer_init(loop_uv(server->loop), &server->stop_timer);
 	server->stop_timer.data = server;
@@ -331,6 +336,8 @@ static void stop(struct server *server)
 		offers_free(daemon->offers);
 	if (daemon->migrations)
 		migrations_free(daemon->migrations);
+	if (daemon->scheduler)
+		scheduler_free(daemon->scheduler);
 	tls_context_free(daemon->tls);
 	config_free(daemon->config);
 }

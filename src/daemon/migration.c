@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/parse.h"
 #include "control/control.h"
+#include "daemon/scheduler.h"
 
 #define ENDED_KEPT   64
 #define RUNNING_MOST 256
@@ -19,6 +20,7 @@ struct migration {
 	struct list place;
 	struct migrations *registry;
 	struct migration_plan plan;
+	struct terms *terms; /* held */
 	enum migration_phase phase;
 	enum guest_place guest;
 	bool begun; /* it came beyond PHASE_PREPARING */
@@ -42,6 +44,7 @@ struct migrations {
 	size_t running_count;
 	size_t ended_count;
 	uint64_t last_end;
+	struct scheduler *scheduler; /* or NULL */
 };
 
 static const char *const mode_names[] = {
@@ -103,7 +106,7 @@ int switch_policy_parse(const char *text, struct switch_policy *policy, struct e
 		"switch '%s': write auto, pass:N or after:DURATION, like after:30s", text);
 }
 
-struct migrations *migrations_new(void)
+struct migrations *migrations_new(struct scheduler *scheduler)
 {
 	struct migrations *migrations = calloc(1, sizeof(*migrations));
 
@@ -111,13 +114,22 @@ struct migrations *migrations_new(void)
 		uv_cond_init(&migrations->changed) != 0)
 		abort(); /* at start only */
 	list_init(&migrations->all);
+	migrations->scheduler = scheduler;
 	return migrations;
+}
+
+static void free_migration(struct migration *migration)
+{
+	if (!migration)
+		return;
+	terms_put(migration->terms);
+	free(migration);
 }
 
 static void drop(struct migration *migration)
 {
 	list_remove(&migration->place);
-	free(migration);
+	free_migration(migration);
 }
 
 void migrations_free(struct migrations *migrations)
@@ -183,14 +195,17 @@ struct migration *migrations_begin(
 {
 	struct migration *migration = calloc(1, sizeof(*migration));
 
-	if (!migration) {
+	if (migration)
+		migration->terms = terms_new(plan->bandwidth ? plan->bandwidth : SHARES_UNLIMITED);
+	if (!migration || !migration->terms) {
+		free_migration(migration);
 		error_set(err, ERROR_LOCAL, "no memory");
 		return NULL;
 	}
 	uv_mutex_lock(&migrations->lock);
 	if (check_new(migrations, plan, err) < 0) {
 		uv_mutex_unlock(&migrations->lock);
-		free(migration);
+		free_migration(migration);
 		return NULL;
 	}
 	migration->registry = migrations;
@@ -209,6 +224,22 @@ struct migration *migrations_begin(
 const struct migration_plan *migration_plan(const struct migration *migration)
 {
 	return &migration->plan; /* never changes */
+}
+
+struct terms *migration_terms(struct migration *migration)
+{
+	return migration->terms;
+}
+
+static void set_class(struct migration *migration, enum share_class share_class)
+{
+	if (atomic_exchange(&migration->terms->share_class, share_class) != (int)share_class)
+		scheduler_wake(migration->registry->scheduler);
+}
+
+void migration_hasten(struct migration *migration)
+{
+	set_class(migration, SHARE_POSTCOPY);
 }
 
 static void lock_for_change(struct migration *migration)
@@ -232,6 +263,10 @@ void migration_set_phase(
 	migration->phase = phase;
 	migration->guest = guest;
 	unlock_changed(migration->registry);
+	if (phase == PHASE_PRECOPY)
+		set_class(migration, SHARE_BULK);
+	else if (phase == PHASE_POSTCOPY || phase == PHASE_PAUSED)
+		set_class(migration, SHARE_POSTCOPY);
 }
 
 void migration_set_figures(struct migration *migration, const struct migration_figures *figures)
@@ -380,6 +415,35 @@ int migrations_request(struct migrations *migrations, const char *name,
 	return result;
 }
 
+static void limit(struct migration *migration, uint64_t bytes_per_s)
+{
+	migration->change++;
+	atomic_store(&migration->terms->cap, bytes_per_s);
+	uv_cond_broadcast(&migration->registry->changed);
+	scheduler_wake(migration->registry->scheduler);
+}
+
+int migrations_limit(
+	struct migrations *migrations, const char *name, uint64_t bytes_per_s, struct error *err)
+{
+	struct migration *migration;
+	int result;
+
+	uv_mutex_lock(&migrations->lock);
+	migration = find(migrations, name);
+	if (!migration)
+		result = no_such(name, err);
+	else if (migration->ended)
+		result = error_set(err, ERROR_USAGE, "%s has ended (%s)", migration->plan.id,
+			phase_name(migration->phase));
+	else
+		result = 0;
+	if (result == 0)
+		limit(migration, bytes_per_s);
+	uv_mutex_unlock(&migrations->lock);
+	return result;
+}
+
 static void switch_text(const struct switch_policy *policy, char *text, size_t size)
 {
 	switch (policy->when) {
@@ -398,6 +462,23 @@ static void switch_text(const struct switch_policy *policy, char *text, size_t s
 static void set_number(json_t *object, const char *key, uint64_t number)
 {
 	json_object_set_new(object, key, json_integer((json_int_t)number));
+}
+
+static void set_rate(json_t *object, const char *key, uint64_t bytes_per_s)
+{
+	json_object_set_new(object, key,
+		bytes_per_s == SHARES_UNLIMITED ? json_null()
+						: json_integer((json_int_t)bytes_per_s));
+}
+
+static void set_bandwidth(json_t *object, const struct migration *migration)
+{
+	const struct terms *terms = migration->terms;
+
+	set_rate(object, "bandwidth_bytes_per_s", atomic_load(&terms->cap));
+	set_rate(object, "paced_bytes_per_s",
+		atomic_load(
+			migration->plan.incoming ? &terms->to_local_pace : &terms->to_peer_pace));
 }
 
 static json_t *to_json(const struct migration *migration)
@@ -433,6 +514,7 @@ static json_t *to_json(const struct migration *migration)
 	set_number(object, "linkless_ms", migration->tunnel.linkless_ms);
 	set_number(object, "linkless_total_ms", migration->tunnel.linkless_total_ms);
 	set_number(object, "resume_deadline_ms", migration->tunnel.resume_deadline_ms);
+	set_bandwidth(object, migration);
 	json_object_set_new(object, "waiting",
 		*migration->waiting ? json_string(migration->waiting) : json_null());
 	json_object_set_new(object, "error",

@@ -33,6 +33,7 @@ struct migration_plan {
 	enum migration_mode mode;
 	struct switch_policy policy;
 	bool quit_source;
+	uint64_t bandwidth; /* bytes/s at most, to begin with; 0: no limit */
 };
 
 struct migration_outcome {
@@ -57,8 +58,11 @@ enum migration_request { REQUEST_CANCEL = 1, REQUEST_SWITCH = 2, REQUEST_RECOVER
 
 struct migrations;
 struct migration;
+struct scheduler;
+struct terms;
 
-struct migrations *migrations_new(void);
+/** @scheduler  what keeps the terms of migrations; or NULL */
+struct migrations *migrations_new(struct scheduler *scheduler);
 void migrations_free(struct migrations *migrations);
 
 /** Whether @text is 8 hex digits */
@@ -83,6 +87,13 @@ struct migration *migrations_begin(
 	struct migrations *migrations, const struct migration_plan *plan, struct error *err);
 
 const struct migration_plan *migration_plan(const struct migration *migration);
+
+/** What its channels may use; valid as long as the record is */
+struct terms *migration_terms(struct migration *migration);
+
+/** Post-copy is about to begin: from now on it goes before those in pre-copy. So does a phase of
+ * post-copy */
+void migration_hasten(struct migration *migration);
 void migration_set_phase(
 	struct migration *migration, enum migration_phase phase, enum guest_place guest);
 void migration_set_figures(struct migration *migration, const struct migration_figures *figures);
@@ -105,6 +116,15 @@ unsigned migration_take_requests(struct migration *migration);
  */
 int migrations_request(struct migrations *migrations, const char *name,
 	enum migration_request request, struct error *err);
+
+/**
+ * Limit the migration @name from now on.
+ *
+ * @bytes_per_s  of its stream, each way; or SHARES_UNLIMITED
+ * @errors       ERROR_USAGE: no such migration, or ended
+ */
+int migrations_limit(
+	struct migrations *migrations, const char *name, uint64_t bytes_per_s, struct error *err);
 
 /**
  * How an incoming migration that has ended did so.

@@ -15,6 +15,7 @@ struct offer {
 	char peer[64];
 	char token[OFFER_TOKEN_CHARACTERS + 1];
 	int fd;
+	struct terms *terms; /* held; or NULL */
 };
 
 struct offers {
@@ -38,6 +39,7 @@ static int drop(struct offer *offer)
 	int fd = offer->fd;
 
 	list_remove(&offer->place);
+	terms_put(offer->terms);
 	free(offer);
 	return fd;
 }
@@ -50,7 +52,8 @@ void offers_free(struct offers *offers)
 	free(offers);
 }
 
-int offers_put(struct offers *offers, const char *peer, int fd, char *token, struct error *err)
+int offers_put(struct offers *offers, const char *peer, int fd, struct terms *terms, char *token,
+	struct error *err)
 {
 	struct offer *offer = calloc(1, sizeof(*offer));
 	unsigned char random[OFFER_TOKEN_CHARACTERS / 2];
@@ -65,6 +68,7 @@ int offers_put(struct offers *offers, const char *peer, int fd, char *token, str
 	memcpy(token, offer->token, sizeof(offer->token));
 	snprintf(offer->peer, sizeof(offer->peer), "%s", peer);
 	offer->fd = fd;
+	offer->terms = terms_hold(terms);
 	uv_mutex_lock(&offers->lock);
 	list_append(&offers->all, &offer->place);
 	uv_mutex_unlock(&offers->lock);
@@ -85,15 +89,17 @@ static struct offer *find(struct offers *offers, const char *token)
 	return NULL;
 }
 
-int offers_take(struct offers *offers, const char *peer, const char *token)
+int offers_take(struct offers *offers, const char *peer, const char *token, struct terms **terms)
 {
 	struct offer *offer;
 	int fd = -1;
 
 	uv_mutex_lock(&offers->lock);
 	offer = find(offers, token);
-	if (offer && strcmp(offer->peer, peer) == 0)
+	if (offer && strcmp(offer->peer, peer) == 0) {
+		*terms = terms_hold(offer->terms);
 		fd = drop(offer);
+	}
 	uv_mutex_unlock(&offers->lock);
 	return fd;
 }

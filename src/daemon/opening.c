@@ -17,6 +17,7 @@ struct opening {
 	const struct addrinfo *address;
 	struct open_message open;
 	struct channel_name name;
+	struct terms *terms;
 	char peer_text[400];
 	int local_fd;
 	struct redial *redial; /* until a channel has it */
@@ -43,6 +44,8 @@ static void on_up(struct link *link, const struct handshake *answer, void *owner
 		.peer_limit = answer->peer_limit,
 		.resume_deadline_ms = opening->peer->resume_deadline_ms,
 		.redial = opening->redial,
+		.scheduler = opening->daemon->scheduler,
+		.terms = opening->terms,
 	};
 
 	snprintf(opening->peer_text, sizeof(opening->peer_text), "%s", link_peer_text(link));
@@ -150,12 +153,14 @@ static int fill_in(
 }
 
 struct channel *opening_run(struct daemon *daemon, const struct config_peer *peer,
-	const char *service, const char *argument, int local_fd, char *address, struct error *err)
+	const char *service, const char *argument, struct terms *terms, int local_fd, char *address,
+	struct error *err)
 {
 	struct opening opening = {
 		.daemon = daemon,
 		.peer = peer,
 		.worker = daemon_worker(daemon),
+		.terms = terms,
 		.local_fd = local_fd,
 	};
 

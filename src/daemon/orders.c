@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "base/descriptor.h"
+#include "base/log.h"
 #include "control/arguments.h"
 #include "daemon/bench.h"
 #include "daemon/channel.h"
@@ -26,6 +27,16 @@ static int copy_name(char place[64], const char *value, const char *key, struct 
 	return 0;
 }
 
+/* 0 is no limit, for whoever writes JSON. */
+static int check_rate(uint64_t bytes_per_s, struct error *err)
+{
+	if (bytes_per_s == 0 || (bytes_per_s >= PARSE_RATE_LEAST && bytes_per_s <= PARSE_RATE_MOST))
+		return 0;
+	return error_set(err, ERROR_USAGE,
+		"'bandwidth_bytes_per_s' is 0 (no limit), or %llu to %llu",
+		(unsigned long long)PARSE_RATE_LEAST, (unsigned long long)PARSE_RATE_MOST);
+}
+
 static int read_plan(const json_t *arguments, struct migration_plan *plan, struct error *err)
 {
 	const char *vm = NULL, *host = NULL, *destination_vm = NULL;
@@ -37,6 +48,7 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 		{.key = "switch", .text = &policy},
 		{.key = "destination_vm", .text = &destination_vm},
 		{.key = "quit_source", .flag = &plan->quit_source},
+		{.key = "bandwidth_bytes_per_s", .number = &plan->bandwidth},
 	};
 
 	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0 ||
@@ -44,7 +56,8 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 		copy_name(plan->host, host, "host", err) < 0 ||
 		copy_name(plan->destination_vm, destination_vm ? destination_vm : vm,
 			"destination_vm", err) < 0 ||
-		migration_mode_parse(mode, &plan->mode, err) < 0)
+		migration_mode_parse(mode, &plan->mode, err) < 0 ||
+		check_rate(plan->bandwidth, err) < 0)
 		return -1;
 	if (policy && plan->mode != MODE_HYBRID)
 		return error_set(err, ERROR_USAGE, "'switch' belongs to mode hybrid only");
@@ -74,6 +87,45 @@ static json_t *request(struct daemon *daemon, const json_t *arguments,
 		migrations_request(daemon->migrations, name, wanted, err) < 0)
 		return NULL;
 	return json_object();
+}
+
+static json_t *limit(struct daemon *daemon, const json_t *arguments, struct error *err)
+{
+	const char *name = NULL;
+	bool host = false;
+	uint64_t rate = 0;
+	const struct argument table[] = {
+		{.key = "migration", .text = &name},
+		{.key = "host", .flag = &host},
+		{.key = "bandwidth_bytes_per_s", .required = true, .number = &rate},
+	};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0 ||
+		check_rate(rate, err) < 0)
+		return NULL;
+	if (host == (name != NULL)) {
+		error_set(err, ERROR_USAGE, "either 'migration', or 'host': true");
+		return NULL;
+	}
+	if (rate == 0)
+		rate = SHARES_UNLIMITED;
+	if (host)
+		scheduler_set_limit(daemon->scheduler, rate);
+	else if (migrations_limit(daemon->migrations, name, rate, err) < 0)
+		return NULL;
+	log_event_limited(LOG_NOTICE, "bandwidth", "of=%s bytes_per_s=%llu", host ? "host" : name,
+		(unsigned long long)(rate == SHARES_UNLIMITED ? 0 : rate));
+	return json_object();
+}
+
+/* With what all migrations share */
+static json_t *status(struct daemon *daemon)
+{
+	uint64_t rate = scheduler_limit(daemon->scheduler);
+
+	return json_pack("{so so}", "migrations", migrations_list(daemon->migrations),
+		"bandwidth_bytes_per_s",
+		rate == SHARES_UNLIMITED ? json_null() : json_integer((json_int_t)rate));
 }
 
 static json_t *peer_json(const struct config_peer *peer)
@@ -207,6 +259,8 @@ json_t *orders_obey(struct daemon *daemon, const struct control_command *command
 		return request(daemon, arguments, REQUEST_CANCEL, err);
 	if (strcmp(command->name, "recover") == 0)
 		return request(daemon, arguments, REQUEST_RECOVER, err);
+	if (strcmp(command->name, "limit") == 0)
+		return limit(daemon, arguments, err);
 	if (strcmp(command->name, "ping") == 0)
 		return ping(daemon, arguments, err);
 	if (strcmp(command->name, "status") != 0 && strcmp(command->name, "peers") != 0 &&
@@ -220,5 +274,5 @@ json_t *orders_obey(struct daemon *daemon, const struct control_command *command
 		return peers(daemon);
 	if (strcmp(command->name, "usage") == 0)
 		return json_pack("{sI}", "cpu_us", (json_int_t)bench_cpu_us());
-	return json_pack("{so}", "migrations", migrations_list(daemon->migrations));
+	return status(daemon);
 }

@@ -46,7 +46,7 @@ static int connect_to(struct outgoing *outgoing, const char *token, struct error
 	if (qemu_attach(outgoing->qemu, for_qemu, err) < 0)
 		return -1;
 	outgoing->stream = opening_run(outgoing->daemon, outgoing->peer, "migration", token,
-		fd_take(&for_tunnel), NULL, err);
+		migration_terms(outgoing->migration), fd_take(&for_tunnel), NULL, err);
 	return outgoing->stream ? 0 : -1;
 }
 

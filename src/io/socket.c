@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -116,10 +117,11 @@ bool socket_link_state(int fd, struct socket_state *state)
 	return true;
 }
 
-void socket_link_pace(int fd, uint64_t bytes_per_s)
+void socket_set_pacing(int fd, uint64_t bytes_per_s)
 {
-	/* All ones is the kernel's word for no limit, too. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes_per_s, sizeof(bytes_per_s));
+	unsigned long rate = bytes_per_s < ULONG_MAX ? (unsigned long)bytes_per_s : ULONG_MAX;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 
 int socket_pair(int pair[2], struct error *err)

@@ -42,8 +42,9 @@ struct socket_state {
 };
 bool socket_link_state(int fd, struct socket_state *state);
 
-/** Send no faster than that, in even steps; UINT64_MAX: as fast as it goes */
-void socket_link_pace(int fd, uint64_t bytes_per_s);
+/** Send at most @bytes_per_s from now on; UINT64_MAX: as fast as may be. The kernel keeps the time,
+ * and socket_link_has_room() follows */
+void socket_set_pacing(int fd, uint64_t bytes_per_s);
 
 /** Both ends of a unix stream */
 int socket_pair(int pair[2], struct error *err);

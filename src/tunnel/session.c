@@ -23,6 +23,8 @@ void session_init(struct session *session, const struct session_settings *settin
 		.pinged_ms = now_ms,
 		.round_due_ms = now_ms + ROUND_FIRST_MS,
 		.ping_value = UINT64_MAX,
+		.peer_rate = SESSION_ANY_RATE,
+		.rate_wanted = SESSION_ANY_RATE,
 	};
 	replay_init(&session->to_peer, pool, settings->replay_bytes, settings->budget);
 	delivery_init(&session->to_local, pool, settings->window.least_bytes);
@@ -109,6 +111,8 @@ void session_attach(
 	session->heard_ms = now_ms;
 	session->pinged_ms = now_ms;
 	session->round_due_ms = now_ms + ROUND_FIRST_MS;
+	/* Whether it came over the link before cannot be known. */
+	session->rate_due |= session->rate_told;
 	notice_finish(session);
 }
 
@@ -159,6 +163,9 @@ static int receive_frame(struct session *session, const struct frame_view *view,
 		return 0;
 	case FRAME_PONG:
 		receive_pong(session, view->header.offset);
+		return 0;
+	case FRAME_RATE:
+		session->peer_rate = view->header.offset;
 		return 0;
 	case FRAME_OPEN:
 	case FRAME_ACCEPT:
@@ -219,6 +226,11 @@ const void *session_unsent(struct session *session, size_t *length)
 			session->ping_due = false;
 			session->control_length = message_encode_empty(
 				FRAME_PING, session->ping_value, session->control);
+		} else if (session->rate_due) {
+			session->rate_due = false;
+			session->rate_told = true;
+			session->control_length = message_encode_empty(
+				FRAME_RATE, session->rate_wanted, session->control);
 		} else {
 			return replay_unsent(&session->to_peer, length);
 		}
@@ -238,6 +250,14 @@ void session_sent(struct session *session)
 		session->state = SESSION_RESET;
 	session->control_length = 0;
 	notice_finish(session);
+}
+
+void session_ask_rate(struct session *session, uint64_t rate)
+{
+	if (rate == session->rate_wanted)
+		return;
+	session->rate_wanted = rate;
+	session->rate_due = true;
 }
 
 bool session_wants_local(const struct session *session)

@@ -22,6 +22,9 @@
 #include "tunnel/window.h"
 #include "wire/message.h"
 
+/** In place of a rate: as fast as may be */
+#define SESSION_ANY_RATE UINT64_MAX
+
 struct session_settings {
 	size_t replay_bytes;           /* for bytes not yet acknowledged by the peer, at most */
 	struct window_settings window; /* for bytes held for the local program */
@@ -54,6 +57,10 @@ struct session {
 	bool ping_due;
 	bool pong_due;
 	uint64_t pong_value;
+	uint64_t peer_rate;   /* bytes/s that the peer wants at most; see SESSION_ANY_RATE */
+	uint64_t rate_wanted; /* ... and that this side wants of it */
+	bool rate_due;
+	bool rate_told;       /* once at least */
 	bool refusing;        /* see session_refuse(): bytes wait for a program that is gone */
 	uint64_t refusing_ms; /* since when the peer has taken nothing meanwhile */
 	uint64_t refusing_at; /* ... beyond this position */
@@ -104,6 +111,10 @@ void session_leave_space(struct session *session);
 
 /** The local program writes no more. @returns 0, or -1 when there is no memory: try again */
 int session_take_eof(struct session *session);
+
+/** Ask the peer to send at most @rate bytes/s from now on, over later links too; or
+ * SESSION_ANY_RATE. Safe to repeat */
+void session_ask_rate(struct session *session, uint64_t rate);
 
 /** Whether session_space() would give any */
 bool session_wants_local(const struct session *session);

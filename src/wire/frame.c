@@ -20,6 +20,7 @@ static const struct {
 	[FRAME_RESET] = {2, 1 + 256},
 	[FRAME_PING] = {0, 0},
 	[FRAME_PONG] = {0, 0},
+	[FRAME_RATE] = {0, 0},
 };
 
 void frame_header_encode(const struct frame_header *header, unsigned char bytes[FRAME_HEADER_BYTES])
@@ -40,7 +41,7 @@ int frame_header_decode(const unsigned char bytes[FRAME_HEADER_BYTES], struct fr
 	uint64_t zero = bytes_take_number(&reader, 3);
 	uint64_t length = bytes_take_number(&reader, 4);
 
-	if (type < FRAME_OPEN || type > FRAME_PONG)
+	if (type < FRAME_OPEN || type > FRAME_RATE)
 		return error_set(err, ERROR_PEER, "frame of unknown type %u", (unsigned)type);
 	if (zero != 0)
 		return error_set(err, ERROR_PEER, "frame with unknown flags");

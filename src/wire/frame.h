@@ -28,6 +28,7 @@ enum frame_type {
 	FRAME_RESET = 9,
 	FRAME_PING = 10,
 	FRAME_PONG = 11,
+	FRAME_RATE = 12,
 };
 
 struct frame_header {

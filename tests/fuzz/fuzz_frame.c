@@ -40,6 +40,7 @@ static void decode(const struct frame_view *view)
 	case FRAME_EOF:
 	case FRAME_PING:
 	case FRAME_PONG:
+	case FRAME_RATE:
 		return;
 	}
 	fuzz_demand(false);

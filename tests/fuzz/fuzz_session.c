@@ -22,6 +22,7 @@ enum step {
 	STEP_ADVANCE,     /* u8 milliseconds in units of 16 */
 	STEP_RESET,       /* */
 	STEP_LOOK,        /* ask what there is to send, and send nothing */
+	STEP_ASK_RATE,    /* u8 rate */
 	STEP_COUNT,
 };
 
@@ -69,8 +70,8 @@ static void receive_frame(struct subject *subject, unsigned type, unsigned delta
 	static const unsigned char payload[FRAME_DATA_LONGEST_BYTES];
 	unsigned char bytes[FRAME_HEADER_BYTES];
 	unsigned char limit[8];
-	struct frame_header header = {.type = (enum frame_type)(type % 12)};
-	uint64_t peer_limit = subject->session.peer_limit + 1000 * (uint64_t)(type / 12);
+	struct frame_header header = {.type = (enum frame_type)(type % 13)};
+	uint64_t peer_limit = subject->session.peer_limit + 1000 * (uint64_t)(type / 13);
 
 	header.offset = likely_offset(&subject->session, header.type) + delta - 3;
 	if (delta >= 16)
@@ -191,6 +192,10 @@ static void step(struct subject *subject, struct input *input)
 		return;
 	case STEP_LOOK:
 		send(session, false);
+		return;
+	case STEP_ASK_RATE:
+		argument = take_byte(input);
+		session_ask_rate(session, argument == 255 ? SESSION_ANY_RATE : argument);
 		return;
 	case STEP_COUNT:
 		return;

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from lab.daemon import PORT
 from lab.wait import wait_until
 
-OPEN, ACCEPT, REFUSE, RESUME, RESUMED, DATA, ACK, EOF, RESET, PING, PONG = range(1, 12)
+OPEN, ACCEPT, REFUSE, RESUME, RESUMED, DATA, ACK, EOF, RESET, PING, PONG, RATE = range(1, 13)
 
 GONE, STOPPING, NOT_PERMITTED, NO_SERVICE, VERSION, PROTOCOL, ENDED, TOO_MANY = range(1, 9)
 

@@ -14,7 +14,7 @@ import time
 
 import pytest
 from peer import (
-    ACCEPT, ACK, DATA, ENDED, EOF, PING, PONG, PROTOCOL, REFUSE, RESET, RESUMED,
+    ACCEPT, ACK, DATA, ENDED, EOF, PING, PONG, PROTOCOL, RATE, REFUSE, RESET, RESUMED,
     WINDOW_BYTES, Listener, Log, Peer, descriptors_of, frame, limit_frame, open_frame, reason_frame,
     resident_kib, resume_frame, serving, tcp_to, tls_settings,
 )  # fmt: skip
@@ -366,7 +366,7 @@ def assert_reset(daemon, log, peer, *words):
 @pytest.mark.sanitized
 @pytest.mark.parametrize("bad, told", [
     (frame(0), "unknown type 0"),
-    (frame(12), "unknown type 12"),
+    (frame(13), "unknown type 13"),
     (frame(255, HUGE, length=2**32 - 1), "unknown type 255"),
     (frame(PING, flags=1), "unknown flags"),
     (frame(PING, reserved=1), "unknown flags"),
@@ -378,6 +378,7 @@ def assert_reset(daemon, log, peer, *words):
     (frame(EOF, payload=b"x"), "type 8 with 1 bytes"),
     (frame(PING, payload=b"x"), "type 10 with 1 bytes"),
     (frame(PONG, payload=b"x"), "type 11 with 1 bytes"),
+    (frame(RATE, payload=bytes(8)), "type 12 with 8 bytes"),
     (frame(RESET), "type 9 with 0 bytes"),
     (frame(RESET, length=2**16), "type 9 with 65536 bytes"),
     (reason_frame(RESET, 0), "malformed reason"),
@@ -571,7 +572,7 @@ def test_a_peer_cannot_prepare_a_vm_that_is_not_there(hosts, daemons, mallory):
 @pytest.mark.sanitized
 @pytest.mark.parametrize("bad, told", [
     (frame(DATA, 1, b"x"), "gap in the stream"),
-    (frame(12), "unknown type 12"),
+    (frame(13), "unknown type 13"),
     (limit_frame(ACK, HUGE), "ACK beyond what was sent"),
     (frame(EOF) + frame(DATA, 0, b"x"), "data after the end"),
 ], ids=lambda value: value if isinstance(value, str) else value.hex()[:40])  # fmt: skip

@@ -47,6 +47,8 @@ void host_init(struct host *host, size_t number, const struct host_plan *plan,
 	host->heard_ms = 0;
 	host->program = (struct program){.host = number, .write_bytes = plan->write_bytes};
 	host->session_started = false;
+	host->rate_asked = 0;
+	host->rate_heard = 0;
 	for (size_t i = 0; i < LINKS_MOST; i++)
 		host->ends[i].state = LINK_END_CLOSED;
 	host->carrying = NULL;
@@ -382,6 +384,13 @@ static void settle(struct host *host)
 	}
 }
 
+static void ask_rate(struct host *host)
+{
+	if (host->rate_asked < host->plan->asks_most &&
+		random_once_in(host->random, host->plan->ask_in))
+		session_ask_rate(&host->session, ++host->rate_asked);
+}
+
 static void carry(struct host *host)
 {
 	settle(host);
@@ -390,6 +399,8 @@ static void carry(struct host *host)
 	settle(host);
 	if (host->phase == HOST_CARRYING)
 		tick(host);
+	if (host->phase == HOST_CARRYING)
+		ask_rate(host);
 	if (host->phase == HOST_CARRYING && !idles(host))
 		host_deliver(host);
 	if (host->phase == HOST_CARRYING && !idles(host))

@@ -40,6 +40,8 @@ struct host {
 	bool window_shrank;
 	struct session session;
 	bool session_started;
+	uint64_t rate_asked;              /* counts up: what it asks for tells when */
+	uint64_t rate_heard;              /* the newest that the peer has asked for */
 	struct link_end ends[LINKS_MOST]; /* ends[i] is that of network->links[i] */
 	struct link_end *carrying;        /* CARRYING: the link's */
 	struct link_end *attempt;         /* opener: the one under way, if any */

@@ -119,7 +119,32 @@ static void check_dismissal(const struct host *host, const struct host *peer)
 			host->number);
 }
 
-void oracle_check(const struct host *host, const struct host *peer)
+/* Of the rates that the peer asks for, the newest counts: a link that is lost never brings back one
+ * before it. */
+static void check_rate(struct host *host, const struct host *peer)
+{
+	uint64_t rate = host->session.peer_rate;
+
+	if (rate == SESSION_ANY_RATE && host->rate_heard == 0)
+		return;
+	if (rate > peer->rate_asked || rate < host->rate_heard)
+		fail(host->now_ms, "host %zu: rate %llu after %llu, but asked were %llu",
+			host->number, (unsigned long long)rate,
+			(unsigned long long)host->rate_heard, (unsigned long long)peer->rate_asked);
+	host->rate_heard = rate;
+}
+
+/* Asked for, and neither sent nor waiting to be sent: the peer would never know. */
+static void check_rate_sent(const struct host *host, const struct host *peer)
+{
+	const struct session *session = &host->session;
+
+	if (host->phase == HOST_FINISHED && peer->phase == HOST_FINISHED && !session->rate_due &&
+		host->rate_asked > 0 && !session->rate_told)
+		fail(host->now_ms, "host %zu: its rate was forgotten", host->number);
+}
+
+void oracle_check(struct host *host, const struct host *peer)
 {
 	const struct session *session = &host->session;
 	uint64_t delivered = peer->program.read + (peer->program.eof_read ? 1 : 0);
@@ -137,6 +162,7 @@ void oracle_check(const struct host *host, const struct host *peer)
 		return;
 	check_memory(host);
 	check_window(host);
+	check_rate(host, peer);
 	if (host_open(host))
 		check_not_starved(host);
 	if (host->phase == HOST_CARRYING && session->state == SESSION_OPEN &&
@@ -183,6 +209,7 @@ void oracle_check_end(const struct host *host, const struct host *peer)
 	switch (host->phase) {
 	case HOST_FINISHED:
 		check_finished(host, peer);
+		check_rate_sent(host, peer);
 		return;
 	case HOST_REFUSED:
 		if (!host->refuses && !peer->refuses)

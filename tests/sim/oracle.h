@@ -6,7 +6,7 @@
 #include "host.h"
 
 /** At every moment: nothing is acknowledged that was not delivered, and memory is bounded */
-void oracle_check(const struct host *host, const struct host *peer);
+void oracle_check(struct host *host, const struct host *peer);
 
 /** Everything that is not acknowledged is kept, so that it can be sent again on another link */
 void oracle_check_replay(const struct host *host);

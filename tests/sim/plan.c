@@ -52,6 +52,8 @@ static void draw_host(struct host_plan *host, size_t pipe_bytes, struct random *
 	host->quiet_in = random_from(random, 2, 400);
 	host->quiet_most_ms = random_size(random, 8000);
 	host->seal_bytes = random_from(random, SEAL_LEAST_BYTES, 2 * SEAL_LEAST_BYTES);
+	host->ask_in = random_from(random, 2, 400);
+	host->asks_most = random_from(random, 0, 40);
 	host->idle_in = random_from(random, 3, 20);
 	host->write_bytes = smaller(WRITE_MOST_BYTES, 400 * host->burst_most_bytes);
 	host->write_bytes = smaller(host->write_bytes, 600 * host->flush_most_bytes);

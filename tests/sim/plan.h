@@ -43,6 +43,8 @@ struct host_plan {
 	uint64_t quiet_in; /* once in so many bursts the program stops writing */
 	uint64_t quiet_most_ms;
 	uint64_t seal_bytes;
+	uint64_t ask_in; /* once in so many passes it asks the peer for another rate */
+	uint64_t asks_most;
 	uint64_t idle_in; /* a step is left out once in so many times */
 };
 

@@ -120,6 +120,41 @@ static void what_is_not_a_size_is_refused_with_the_bounds(void **state)
 	}
 }
 
+static void a_rate_is_in_bits_and_given_in_bytes(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes_per_s;
+	} rates[] = {{"1Mbit", 125000}, {"1000kbit", 125000}, {"5Gbit", 625000000},
+		{"500mbit", 62500000}, {"10000Gbit", PARSE_RATE_MOST}, {"none", PARSE_NO_RATE}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		uint64_t bytes_per_s;
+		struct error err;
+
+		assert_int_equal(parse_rate(rates[i].text, &bytes_per_s, &err), 0);
+		assert_int_equal(bytes_per_s, rates[i].bytes_per_s);
+	}
+}
+
+static void what_is_not_a_rate_is_refused(void **state)
+{
+	static const char *const texts[] = {"", "0", "5", "5g", "0Mbit", "999kbit", "10001Gbit",
+		"-5Mbit", "1.5Gbit", "5 Gbit", "5Gbit ", "5Gbits", "None",
+		"18446744073709551615Gbit"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		uint64_t bytes_per_s = 42;
+		struct error err;
+
+		assert_int_equal(parse_rate(texts[i], &bytes_per_s, &err), -1);
+		assert_int_equal(err.code, ERROR_USAGE);
+		assert_int_equal(bytes_per_s, 42);
+	}
+}
+
 static void an_address_is_a_host_and_perhaps_a_port(void **state)
 {
 	static const struct {
@@ -200,6 +235,8 @@ int main(void)
 		cmocka_unit_test(what_is_not_a_duration_is_refused),
 		cmocka_unit_test(a_size_has_a_unit_or_is_in_bytes),
 		cmocka_unit_test(what_is_not_a_size_is_refused_with_the_bounds),
+		cmocka_unit_test(a_rate_is_in_bits_and_given_in_bytes),
+		cmocka_unit_test(what_is_not_a_rate_is_refused),
 		cmocka_unit_test(an_address_is_a_host_and_perhaps_a_port),
 		cmocka_unit_test(what_is_not_an_address_is_refused),
 		cmocka_unit_test(a_host_that_is_too_long_is_refused),

@@ -109,7 +109,7 @@ static void host_start(
 		host->credential.certificate_file, host->credential.key_file, &err);
 	assert_non_null(daemon->tls);
 	budget_init(&daemon->replay_budget, 64 << 20);
-	daemon->migrations = migrations_new();
+	daemon->migrations = migrations_new(NULL);
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
 	daemon->incoming = incoming_table_new();
@@ -220,6 +220,7 @@ int hosts_offer(struct hosts *hosts, char *token)
 	int for_program;
 
 	hosts_local_pair(&for_channel, &for_program);
-	assert_int_equal(offers_put(hosts->b.daemon.offers, "hosta", for_channel, token, &err), 0);
+	assert_int_equal(
+		offers_put(hosts->b.daemon.offers, "hosta", for_channel, NULL, token, &err), 0);
 	return for_program;
 }

@@ -23,8 +23,8 @@ void line_lay(struct line *line, struct hosts *hosts)
 
 	line->there = hosts_offer(hosts, token);
 	hosts_local_pair(&for_channel, &line->here);
-	line->channel = opening_run(
-		&hosts->a.daemon, &hosts->a.peers[0], "migration", token, for_channel, NULL, &err);
+	line->channel = opening_run(&hosts->a.daemon, &hosts->a.peers[0], "migration", token, NULL,
+		for_channel, NULL, &err);
 	if (!line->channel)
 		fail_msg("%s", err.message);
 }

@@ -88,6 +88,7 @@ static void a_whole_file_is_read(void **state)
 		"# a comment\n[host]\nname = hosta\nlisten = 10.0.0.1, [::1]:17000\n"
 		"ca = /a/ca.pem\ncertificate = /a/c.pem\nkey = /a/k.pem\n"
 		"qmp_directory = /q\nruntime_directory = /r\nreplay_memory = 64m\n"
+		"[bandwidth]\nlimit = 5Gbit\n"
 		"[peer hostb]\naddress = 10.0.0.2 10.0.1.2:17000\nidentity = hostb.example\n"
 		"services = migrate\n");
 	const struct config_peer *peer = config_find_peer(config, "hostb");
@@ -103,6 +104,7 @@ static void a_whole_file_is_read(void **state)
 	assert_string_equal(config->qmp_directory, "/q");
 	assert_string_equal(config->runtime_directory, "/r");
 	assert_int_equal(config->replay_memory_bytes, 64 << 20);
+	assert_int_equal(config->bandwidth_limit, 625000000);
 	assert_int_equal(config->peer_count, 1);
 	assert_non_null(peer);
 	assert_int_equal(peer->addresses.count, 2);
@@ -123,6 +125,7 @@ static void what_is_not_said_has_defaults(void **state)
 	assert_string_equal(config->qmp_directory, "/run/culvert/qmp");
 	assert_string_equal(config->runtime_directory, "/run/culvert");
 	assert_int_equal(config->replay_memory_bytes, 256 << 20);
+	assert_true(config->bandwidth_limit == PARSE_NO_RATE);
 }
 
 static void a_peer_without_services_may_do_nothing(void **state)
@@ -207,13 +210,13 @@ static void an_unknown_key_of_a_peer_is_refused(void **state)
 static void an_unknown_section_is_refused(void **state)
 {
 	assert_refused(*state, "[host]\nname = hosta\n[hosts]\nname = x\n", 3, "[hosts]",
-		"only [host], [peer NAME], [service NAME] and [forward NAME]");
+		"only [host], [bandwidth], [peer NAME], [service NAME] and [forward NAME]");
 }
 
 static void an_unknown_section_without_keys_is_refused(void **state)
 {
 	assert_refused(*state, "[host]\nname = hosta\n[hosts]\n", 3, "[hosts]",
-		"only [host], [peer NAME], [service NAME] and [forward NAME]");
+		"only [host], [bandwidth], [peer NAME], [service NAME] and [forward NAME]");
 }
 
 static void a_key_before_any_section_is_refused(void **state)
@@ -456,6 +459,21 @@ static void a_memory_that_is_absurd_is_refused(void **state)
 	}
 }
 
+static void a_limit_that_is_none_or_no_rate_is_told_apart(void **state)
+{
+	const char *text = "[host]\nname = hosta\n[bandwidth]\nlimit = none\n";
+	struct fixture *fixture = *state;
+
+	assert_true(load_good(fixture, text)->bandwidth_limit == PARSE_NO_RATE);
+	config_free(fixture->config);
+	assert_refused(fixture, "[host]\nname = hosta\n[bandwidth]\nlimit = 5\n", 4, "limit",
+		"is not a rate");
+	assert_refused(fixture, "[host]\nname = hosta\n[bandwidth]\nlimit = none\nlimit = 5Gbit\n",
+		5, "limit", "given twice");
+	assert_refused(fixture, "[host]\nname = hosta\n[bandwidth]\nlimits = 5Gbit\n", 4, "limits",
+		"is not a key of [bandwidth]");
+}
+
 static void a_memory_given_twice_is_refused(void **state)
 {
 	assert_refused(*state, "[host]\nname = hosta\nreplay_memory = 64m\nreplay_memory = 64m\n",
@@ -513,6 +531,7 @@ int main(void)
 		TEST(a_peer_whose_name_is_none_is_refused),
 		TEST(a_peer_whose_name_would_be_cut_is_refused),
 		TEST(a_memory_that_is_absurd_is_refused),
+		TEST(a_limit_that_is_none_or_no_rate_is_told_apart),
 		TEST(a_memory_given_twice_is_refused),
 	};
 

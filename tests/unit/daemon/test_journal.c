@@ -48,7 +48,8 @@ static struct journal_entry entry(void)
 					      .destination_vm = "web2",
 					      .host = "hostb",
 					      .mode = MODE_POSTCOPY,
-					      .quit_source = true}};
+					      .quit_source = true,
+					      .bandwidth = 125000}};
 }
 
 static void take(void *argument, const struct journal_entry *found)
@@ -96,6 +97,7 @@ static void what_was_written_is_read(void **state)
 	assert_string_equal(fixture.last.plan.host, "hostb");
 	assert_int_equal(fixture.last.plan.mode, MODE_POSTCOPY);
 	assert_true(fixture.last.plan.quit_source);
+	assert_int_equal(fixture.last.plan.bandwidth, 125000);
 	assert_false(fixture.last.plan.incoming);
 	assert_true(fixture.last.started);
 	assert_true(fixture.last.halted);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "daemon/migration.h"
+#include "daemon/terms.h"
 
 /* As in migration.c */
 enum { ENDED_KEPT = 64, RUNNING_MOST = 256 };
@@ -30,7 +31,7 @@ static struct fixture fixture;
 static int set_up(void **state)
 {
 	(void)state;
-	fixture = (struct fixture){.migrations = migrations_new()};
+	fixture = (struct fixture){.migrations = migrations_new(NULL)};
 	return 0;
 }
 
@@ -67,6 +68,40 @@ static uint64_t listed_number(const char *key)
 
 	json_decref(list);
 	return (uint64_t)number;
+}
+
+static void a_limit_is_listed_and_changed_while_it_runs(void **state)
+{
+	struct migration_plan plan = outgoing_plan("vm");
+	struct migration *migration;
+
+	(void)state;
+	plan.bandwidth = 500000;
+	migration = migrations_begin(fixture.migrations, &plan, &fixture.err);
+	assert_int_equal(listed_number("bandwidth_bytes_per_s"), 500000);
+	assert_int_equal(migrations_limit(fixture.migrations, "vm", 250000, &fixture.err), 0);
+	assert_int_equal(listed_number("bandwidth_bytes_per_s"), 250000);
+	assert_int_equal(atomic_load(&migration_terms(migration)->cap), 250000);
+	assert_int_equal(migrations_limit(fixture.migrations, "other", 1, &fixture.err), -1);
+	assert_int_equal(fixture.err.code, ERROR_USAGE);
+}
+
+static void its_class_follows_its_phase(void **state)
+{
+	struct migration_plan plan = outgoing_plan("vm");
+	struct migration *migration = migrations_begin(fixture.migrations, &plan, &fixture.err);
+	atomic_int *share_class = &migration_terms(migration)->share_class;
+
+	(void)state;
+	assert_int_equal(atomic_load(share_class), SHARE_BULK);
+	migration_hasten(migration);
+	assert_int_equal(atomic_load(share_class), SHARE_POSTCOPY);
+	migration_set_phase(migration, PHASE_PRECOPY, GUEST_SOURCE);
+	assert_int_equal(atomic_load(share_class), SHARE_BULK);
+	migration_set_phase(migration, PHASE_POSTCOPY, GUEST_SOURCE);
+	migration_set_phase(migration, PHASE_PAUSED, GUEST_DESTINATION);
+	migration_set_phase(migration, PHASE_FINISHING, GUEST_DESTINATION);
+	assert_int_equal(atomic_load(share_class), SHARE_POSTCOPY);
 }
 
 static struct migration *begin_in_mode(const char *vm, enum migration_mode mode)
@@ -540,6 +575,8 @@ int main(void)
 		TEST(a_policy_of_no_pass_is_refused),
 		TEST(a_policy_of_no_time_is_refused),
 		TEST(the_tunnels_figures_are_listed),
+		TEST(a_limit_is_listed_and_changed_while_it_runs),
+		TEST(its_class_follows_its_phase),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

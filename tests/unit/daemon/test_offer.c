@@ -20,6 +20,7 @@ struct fixture {
 	struct offers *offers;
 	char token[OFFER_TOKEN_CHARACTERS + 1];
 	int fd;
+	struct terms *terms; /* of the one that was taken last */
 	struct error err;
 };
 
@@ -28,7 +29,7 @@ static int put(struct fixture *fixture, const char *peer, char *token)
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	assert_true(fd >= 0);
-	assert_int_equal(offers_put(fixture->offers, peer, fd, token, &fixture->err), 0);
+	assert_int_equal(offers_put(fixture->offers, peer, fd, NULL, token, &fixture->err), 0);
 	return fd;
 }
 
@@ -58,7 +59,7 @@ static bool is_open(int fd)
 static void the_right_peer_takes_an_offer(void **state)
 {
 	struct fixture *fixture = *state;
-	int fd = offers_take(fixture->offers, "hostb", fixture->token);
+	int fd = offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms);
 
 	assert_int_equal(fd, fixture->fd);
 	assert_true(is_open(fd));
@@ -69,15 +70,17 @@ static void an_offer_is_taken_once(void **state)
 {
 	struct fixture *fixture = *state;
 
-	close(offers_take(fixture->offers, "hostb", fixture->token));
-	assert_int_equal(offers_take(fixture->offers, "hostb", fixture->token), -1);
+	close(offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms));
+	assert_int_equal(
+		offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms), -1);
 }
 
 static void another_peer_does_not_take_it(void **state)
 {
 	struct fixture *fixture = *state;
 
-	assert_int_equal(offers_take(fixture->offers, "hostc", fixture->token), -1);
+	assert_int_equal(
+		offers_take(fixture->offers, "hostc", fixture->token, &fixture->terms), -1);
 }
 
 static void an_attempt_of_another_peer_leaves_it_there(void **state)
@@ -85,8 +88,8 @@ static void an_attempt_of_another_peer_leaves_it_there(void **state)
 	struct fixture *fixture = *state;
 	int fd;
 
-	(void)offers_take(fixture->offers, "hostc", fixture->token);
-	fd = offers_take(fixture->offers, "hostb", fixture->token);
+	(void)offers_take(fixture->offers, "hostc", fixture->token, &fixture->terms);
+	fd = offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms);
 	assert_int_equal(fd, fixture->fd);
 	close(fd);
 }
@@ -97,7 +100,8 @@ static void a_token_with_one_digit_changed_takes_nothing(void **state)
 	char *last = &fixture->token[OFFER_TOKEN_CHARACTERS - 1];
 
 	*last = *last == '0' ? '1' : '0';
-	assert_int_equal(offers_take(fixture->offers, "hostb", fixture->token), -1);
+	assert_int_equal(
+		offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms), -1);
 }
 
 static void the_beginning_of_a_token_takes_nothing(void **state)
@@ -105,14 +109,15 @@ static void the_beginning_of_a_token_takes_nothing(void **state)
 	struct fixture *fixture = *state;
 
 	fixture->token[OFFER_TOKEN_CHARACTERS - 1] = '\0';
-	assert_int_equal(offers_take(fixture->offers, "hostb", fixture->token), -1);
+	assert_int_equal(
+		offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms), -1);
 }
 
 static void an_empty_token_takes_nothing(void **state)
 {
 	struct fixture *fixture = *state;
 
-	assert_int_equal(offers_take(fixture->offers, "hostb", ""), -1);
+	assert_int_equal(offers_take(fixture->offers, "hostb", "", &fixture->terms), -1);
 }
 
 static void tokens_are_all_different(void **state)
@@ -131,7 +136,7 @@ static void each_token_takes_its_own(void **state)
 	char other[OFFER_TOKEN_CHARACTERS + 1];
 	int fd = put(fixture, "hostb", other);
 
-	assert_int_equal(offers_take(fixture->offers, "hostb", other), fd);
+	assert_int_equal(offers_take(fixture->offers, "hostb", other, &fixture->terms), fd);
 	close(fd);
 }
 
@@ -141,13 +146,14 @@ static void a_withdrawn_offer_is_closed(void **state)
 
 	offers_withdraw(fixture->offers, fixture->token);
 	assert_false(is_open(fixture->fd));
-	assert_int_equal(offers_take(fixture->offers, "hostb", fixture->token), -1);
+	assert_int_equal(
+		offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms), -1);
 }
 
 static void a_withdrawal_after_the_taking_leaves_it_open(void **state)
 {
 	struct fixture *fixture = *state;
-	int fd = offers_take(fixture->offers, "hostb", fixture->token);
+	int fd = offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms);
 
 	offers_withdraw(fixture->offers, fixture->token);
 	assert_true(is_open(fd));
@@ -167,7 +173,8 @@ static void *take(void *argument)
 {
 	struct fixture *fixture = argument;
 
-	return (void *)(intptr_t)offers_take(fixture->offers, "hostb", fixture->token);
+	return (void *)(intptr_t)offers_take(
+		fixture->offers, "hostb", fixture->token, &fixture->terms);
 }
 
 static void of_many_takers_at_once_one_succeeds(void **state)

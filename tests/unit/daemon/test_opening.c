@@ -50,8 +50,8 @@ static int ask(const char *service, const char *argument)
 	int for_program;
 
 	hosts_local_pair(&for_channel, &for_program);
-	channel = opening_run(
-		&hosts.a.daemon, &hosts.a.peers[0], service, argument, for_channel, address, &err);
+	channel = opening_run(&hosts.a.daemon, &hosts.a.peers[0], service, argument, NULL,
+		for_channel, address, &err);
 	if (channel) {
 		channel_put(channel);
 		return for_program;
@@ -217,8 +217,8 @@ static void the_local_socket_is_closed_when_nothing_was_opened(void **state)
 
 	(void)state;
 	hosts_local_pair(&for_channel, &for_program);
-	assert_null(opening_run(
-		&hosts.a.daemon, &hosts.a.peers[0], "migration", token, for_channel, NULL, &err));
+	assert_null(opening_run(&hosts.a.daemon, &hosts.a.peers[0], "migration", token, NULL,
+		for_channel, NULL, &err));
 	assert_int_equal(recv(for_program, &byte, 1, 0), 0);
 	close(for_program);
 }

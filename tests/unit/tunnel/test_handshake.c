@@ -179,7 +179,8 @@ static void a_resumer_is_answered_with_nothing_but_resumed_or_refuse(void **stat
 		enum frame_type type;
 		uint32_t length;
 	} frames[] = {{FRAME_OPEN, 60}, {FRAME_ACCEPT, 8}, {FRAME_RESUME, 66}, {FRAME_DATA, 9},
-		{FRAME_ACK, 8}, {FRAME_EOF, 0}, {FRAME_RESET, 2}, {FRAME_PING, 0}, {FRAME_PONG, 0}};
+		{FRAME_ACK, 8}, {FRAME_EOF, 0}, {FRAME_RESET, 2}, {FRAME_PING, 0}, {FRAME_PONG, 0},
+		{FRAME_RATE, 0}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
@@ -200,7 +201,8 @@ static void an_acceptor_is_asked_with_nothing_but_open(void **state)
 		enum frame_type type;
 		uint32_t length;
 	} frames[] = {{FRAME_ACCEPT, 8}, {FRAME_REFUSE, 2}, {FRAME_RESUMED, 8}, {FRAME_DATA, 9},
-		{FRAME_ACK, 8}, {FRAME_EOF, 0}, {FRAME_RESET, 2}, {FRAME_PING, 0}, {FRAME_PONG, 0}};
+		{FRAME_ACK, 8}, {FRAME_EOF, 0}, {FRAME_RESET, 2}, {FRAME_PING, 0}, {FRAME_PONG, 0},
+		{FRAME_RATE, 0}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
@@ -221,7 +223,8 @@ static void an_opener_is_answered_with_nothing_but_accept_or_refuse(void **state
 		enum frame_type type;
 		uint32_t length;
 	} frames[] = {{FRAME_OPEN, 60}, {FRAME_RESUME, 66}, {FRAME_RESUMED, 8}, {FRAME_DATA, 9},
-		{FRAME_ACK, 8}, {FRAME_EOF, 0}, {FRAME_RESET, 2}, {FRAME_PING, 0}, {FRAME_PONG, 0}};
+		{FRAME_ACK, 8}, {FRAME_EOF, 0}, {FRAME_RESET, 2}, {FRAME_PING, 0}, {FRAME_PONG, 0},
+		{FRAME_RATE, 0}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {

@@ -322,6 +322,64 @@ static void a_flood_of_pings_is_answered_once(void **state)
 	assert_int_equal(peek(fixture, &view), 0);
 }
 
+static void a_rate_is_asked_for_once_and_again_when_it_changes(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	session_ask_rate(&fixture->session, SESSION_ANY_RATE);
+	assert_int_equal(peek(fixture, &view), 0);
+	session_ask_rate(&fixture->session, 5000);
+	session_ask_rate(&fixture->session, 4000);
+	assert_int_equal(send(fixture, &view), FRAME_RATE);
+	assert_int_equal(view.header.offset, 4000);
+	session_ask_rate(&fixture->session, 4000);
+	assert_int_equal(peek(fixture, &view), 0);
+	session_ask_rate(&fixture->session, SESSION_ANY_RATE);
+	assert_int_equal(send(fixture, &view), FRAME_RATE);
+	assert_int_equal(view.header.offset, UINT64_MAX);
+}
+
+static void of_a_flood_of_rates_the_last_counts(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	assert_int_equal(fixture->session.peer_rate, SESSION_ANY_RATE);
+	for (uint64_t i = 0; i < 1000; i++)
+		assert_int_equal(receive(fixture, FRAME_RATE, i, "", 0), 0);
+	assert_int_equal(fixture->session.peer_rate, 999);
+	assert_int_equal(peek(fixture, &view), 0);
+	session_detach(&fixture->session);
+	assert_int_equal(fixture->session.peer_rate, 999);
+}
+
+static void a_rate_is_asked_for_again_over_the_new_link(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	session_ask_rate(&fixture->session, 5000);
+	assert_int_equal(send(fixture, &view), FRAME_RATE);
+	session_ask_rate(&fixture->session, SESSION_ANY_RATE);
+	assert_int_equal(peek(fixture, &view), FRAME_RATE);
+	session_detach(&fixture->session);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	assert_int_equal(send(fixture, &view), FRAME_RATE);
+	assert_int_equal(view.header.offset, UINT64_MAX);
+	assert_int_equal(peek(fixture, &view), 0);
+}
+
+static void a_new_link_of_a_channel_without_rates_begins_with_none(void **state)
+{
+	struct fixture *fixture = *state;
+	struct frame_view view;
+
+	session_detach(&fixture->session);
+	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
+	assert_int_equal(peek(fixture, &view), 0);
+}
+
 static void a_quiet_peer_is_sent_one_ping_a_heartbeat(void **state)
 {
 	struct fixture *fixture = *state;
@@ -869,6 +927,10 @@ int main(void)
 		TEST(a_failure_is_for_good),
 		TEST(a_ping_is_answered_with_its_value),
 		TEST(a_flood_of_pings_is_answered_once),
+		TEST(a_rate_is_asked_for_once_and_again_when_it_changes),
+		TEST(of_a_flood_of_rates_the_last_counts),
+		TEST(a_rate_is_asked_for_again_over_the_new_link),
+		TEST(a_new_link_of_a_channel_without_rates_begins_with_none),
 		TEST(a_quiet_peer_is_sent_one_ping_a_heartbeat),
 		TEST(a_peer_that_is_heard_is_not_sent_a_ping),
 		TEST(a_peer_silent_for_too_long_has_lost_its_link),

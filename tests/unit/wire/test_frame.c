@@ -38,7 +38,7 @@ static void an_unknown_type_is_refused(void **state)
 
 	(void)state;
 	for (unsigned type = 0; type < 256; type++) {
-		if (type >= FRAME_OPEN && type <= FRAME_PONG)
+		if (type >= FRAME_OPEN && type <= FRAME_RATE)
 			continue;
 		bytes[0] = (unsigned char)type;
 		assert_int_equal(frame_header_decode(bytes, &header, &err), -1);
@@ -73,7 +73,7 @@ static void a_length_outside_the_types_is_refused(void **state)
 	} bounds[] = {{FRAME_OPEN, 60, 570}, {FRAME_ACCEPT, 8, 8}, {FRAME_REFUSE, 2, 257},
 		{FRAME_RESUME, 66, 66}, {FRAME_RESUMED, 8, 8}, {FRAME_DATA, 1, 65520},
 		{FRAME_ACK, 8, 8}, {FRAME_EOF, 0, 0}, {FRAME_RESET, 2, 257}, {FRAME_PING, 0, 0},
-		{FRAME_PONG, 0, 0}};
+		{FRAME_PONG, 0, 0}, {FRAME_RATE, 0, 0}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {

@@ -1,0 +1,30 @@
+#include "daemon/terms.h"
+
+#include <stdlib.h>
+
+struct terms *terms_new(uint64_t cap)
+{
+	struct terms *terms = calloc(1, sizeof(*terms));
+
+	if (!terms)
+		return NULL;
+	atomic_init(&terms->references, 1);
+	atomic_init(&terms->share_class, SHARE_BULK);
+	atomic_init(&terms->cap, cap);
+	atomic_init(&terms->to_peer_pace, SHARES_UNLIMITED);
+	atomic_init(&terms->to_local_pace, SHARES_UNLIMITED);
+	return terms;
+}
+
+struct terms *terms_hold(struct terms *terms)
+{
+	if (terms)
+		atomic_fetch_add(&terms->references, 1);
+	return terms;
+}
+
+void terms_put(struct terms *terms)
+{
+	if (terms && atomic_fetch_sub(&terms->references, 1) == 1)
+		free(terms);
+}

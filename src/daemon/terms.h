@@ -1,0 +1,30 @@
+/* What the channels of one migration may use of the bandwidth: set by its conversation and by the
+ * operator, kept by the scheduler. It outlives each single channel.
+ *
+ * Threads: any.
+ */
+#ifndef CULVERT_DAEMON_TERMS_H
+#define CULVERT_DAEMON_TERMS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "tunnel/shares.h"
+
+struct terms {
+	atomic_uint references;
+	atomic_int share_class;         /* enum share_class */
+	_Atomic uint64_t cap;           /* bytes/s each way; or SHARES_UNLIMITED */
+	_Atomic uint64_t to_peer_pace;  /* at which it sends just now; or SHARES_UNLIMITED */
+	_Atomic uint64_t to_local_pace; /* at which the peer was asked to send */
+	unsigned channel_count;         /* under the scheduler's lock */
+};
+
+/** @returns terms of class SHARE_BULK, held by the caller; or NULL without memory */
+struct terms *terms_new(uint64_t cap);
+
+/** @terms  NULL: nothing happens. @returns it */
+struct terms *terms_hold(struct terms *terms);
+void terms_put(struct terms *terms);
+
+#endif
