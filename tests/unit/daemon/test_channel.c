@@ -274,7 +274,7 @@ static void a_program_that_only_writes_learns_of_a_reset(void **state)
 
 	(void)state;
 	/* Far more than is read waits for it here when the RESET comes. */
-	transfer_start(&back_out, transfer_send, line.there, MIB, 2);
+	transfer_start(&back_out, transfer_send, line.there, MIB / 4, 2);
 	transfer_assert_done(&back_out);
 	transfer_start(&out, transfer_send, line.here, 64 * MIB, 1);
 	line_hang_up(&line.there);

@@ -108,7 +108,7 @@ static void what_is_sent_again_after_a_cut_is_counted(void **state)
 
 	(void)state;
 	/* Nobody reads there: more than the kernel's buffers hold waits unacknowledged. */
-	transfer_start(&out, transfer_send, line.here, 2 * MIB, 1);
+	transfer_start(&out, transfer_send, line.here, MIB * 3 / 8, 1);
 	transfer_assert_done(&out);
 	hosts_cut(&hosts);
 	wait_until_lost(1);
