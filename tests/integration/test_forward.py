@@ -1,6 +1,7 @@
 """Any local program reaches a permitted unix-socket service of another host."""
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -251,3 +252,44 @@ def test_connections_that_have_ended_leave_no_descriptor_behind(daemons, forward
         exchange(path)
 
     wait_until(lambda: [descriptors(x) for x in daemons] <= before, "descriptors closed", 10)
+
+
+def memory_kib(daemons):
+    lines = [
+        line
+        for daemon in daemons
+        for line in open(f"/proc/{daemon.pid}/smaps_rollup")
+        if line.startswith("Pss:")
+    ]
+    return sum(int(line.split()[1]) for line in lines)
+
+
+@pytest.fixture
+def many_descriptors():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_thousand_channels_are_open_and_cost_little_while_they_are_idle(hosts, daemons, many_descriptors):
+    path = hosts.a.directory / "fixed"
+    connections = []
+
+    exchange(path)
+    before = memory_kib(daemons)
+    try:
+        for number in range(1000):
+            connection = connect(path)
+            connections.append(connection)
+            connection.sendall(number.to_bytes(4, "big"))
+            assert receive(connection, 4) == number.to_bytes(4, "big")
+        if "asan" not in os.environ.get("CULVERT_BUILD", ""):
+            assert (memory_kib(daemons) - before) / 1000 <= 64
+        for number, connection in enumerate(connections):
+            connection.sendall(number.to_bytes(4, "big"))
+        for number, connection in enumerate(connections):
+            assert receive(connection, 4) == number.to_bytes(4, "big")
+    finally:
+        for connection in connections:
+            connection.close()

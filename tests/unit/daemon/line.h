@@ -11,7 +11,7 @@
 #define MIB (1024u * 1024)
 
 /* As in channel.c: what the tunnel may hold for a program that does not read */
-#define WINDOW_BYTES (2 * MIB)
+#define WINDOW_BYTES (MIB / 8)
 
 struct line {
 	struct channel *channel; /* on the host that opened it */
