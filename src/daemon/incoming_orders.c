@@ -211,23 +211,33 @@ static json_t *describe_ended(const struct incoming *incoming, const char *id, c
 	return describe(qemu_exists(daemon->config->qmp_directory, vm) ? "unknown" : "gone", false);
 }
 
+static int read_rejoin(const json_t *arguments, const char **id, const char **vm, struct error *err)
+{
+	const struct argument table[] = {
+		{.key = "id", .required = true, .text = id},
+		{.key = "vm", .required = true, .text = vm},
+	};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return -1;
+	if (!migration_is_id(*id) || !parse_is_name(*vm))
+		return error_set(err, ERROR_USAGE, "'id' is not 8 hex digits, or 'vm' not a name");
+	return 0;
+}
+
 int incoming_rejoin(struct incoming *incoming, const struct control_command *command)
 {
-	const char *id = NULL, *vm = NULL;
-	const struct argument table[] = {
-		{.key = "id", .required = true, .text = &id},
-		{.key = "vm", .required = true, .text = &vm},
-	};
+	const char *id, *vm;
 	struct handover handover = {.lines = incoming->lines};
 	struct error err;
 	json_t *answer;
 
-	if (incoming->plan.id[0])
+	if (incoming->plan.id[0]) {
 		error_set(&err, ERROR_USAGE, "'rejoin' comes first");
-	else if (arguments_read(command->arguments, table, ARGUMENTS_COUNT(table), &err) == 0 &&
-		!(migration_is_id(id) && parse_is_name(vm)))
-		error_set(&err, ERROR_USAGE, "'id' is not 8 hex digits, or 'vm' not a name");
-	else if (id && vm) {
+		answer = control_error(&err, command->id);
+	} else if (read_rejoin(command->arguments, &id, &vm, &err) < 0) {
+		answer = control_error(&err, command->id);
+	} else {
 		handover.command_id = json_incref(command->id);
 		if (incoming_table_give(
 			    incoming->daemon->incoming, id, incoming->peer->name, &handover) == 0) {
@@ -236,9 +246,8 @@ int incoming_rejoin(struct incoming *incoming, const struct control_command *com
 		}
 		json_decref(command->id);
 		answer = control_return(describe_ended(incoming, id, vm), command->id);
-		return lines_put(incoming->lines, answer, -1, &err);
 	}
-	return lines_put(incoming->lines, control_error(&err, command->id), -1, &err);
+	return lines_put(incoming->lines, answer, -1, &err);
 }
 
 void incoming_take_handover(struct incoming *incoming)

@@ -159,6 +159,8 @@ bool qemu_exists(const char *qmp_directory, const char *vm)
 	struct error ignored;
 	char path[PATH_MAX];
 
+	if (!parse_is_name(vm))
+		return false;
 	snprintf(path, sizeof(path), "%s/%s.sock", qmp_directory, vm);
 	errno = 0;
 	fd = socket_connect_unix(path, &ignored);

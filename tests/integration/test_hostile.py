@@ -558,6 +558,24 @@ def test_a_wrong_command_of_a_peer_is_an_error_and_changes_nothing(
     assert not any("migration" in line for line in log.lines())
 
 
+@pytest.mark.parametrize("more", [{}, {"more": 1}, {"qemu": "7.2.0"}], ids=json.dumps)
+def test_no_words_of_a_peer_lead_out_of_the_qmp_directory(hosts, daemons, mallory, more):
+    """A socket that is connected to and closed again may be the end of who listens there."""
+    directory = hosts.b.directory / "elsewhere"
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{len(more)}{'qemu' in more}.sock"
+    with socket.socket(socket.AF_UNIX) as listener, channel(hosts, mallory) as peer:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(0.5)
+        vm = os.path.relpath(path.with_suffix(""), hosts.b.qmp_directory)
+        answer = peer.ask("rejoin", id="0badcafe", vm=vm, **more)
+        assert answer.get("error", {}).get("class") == "USAGE", answer
+        with pytest.raises(TimeoutError):
+            listener.accept()
+        assert peer.finish()
+
+
 def test_a_peer_cannot_prepare_a_vm_that_is_not_there(hosts, daemons, mallory):
     with channel(hosts, mallory) as peer:
         error = peer.ask("prepare", **PREPARE)["error"]
