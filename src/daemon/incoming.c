@@ -264,6 +264,16 @@ static bool too_late(const struct incoming *incoming)
 		clock_now_ms() - incoming->prepared_ms > PREPARED_MS;
 }
 
+/* Of what has ended. Its source may hold the control channel for long, and QMP has place for one
+ * client: the next migration's. */
+static void leave_qemu(struct incoming *incoming)
+{
+	if (incoming->migration || !incoming->qemu)
+		return;
+	qemu_free(incoming->qemu);
+	incoming->qemu = NULL;
+}
+
 static void turn(struct incoming *incoming)
 {
 	wait_turn(incoming);
@@ -281,6 +291,7 @@ static void turn(struct incoming *incoming)
 		tell_leaving(incoming);
 	if (to_be_left(incoming))
 		incoming_end_left(incoming);
+	leave_qemu(incoming);
 }
 
 static void incoming_free(struct incoming *incoming)

@@ -18,7 +18,7 @@ struct incoming {
 	struct daemon *daemon;
 	const struct config_peer *peer;
 	struct lines *lines;         /* NULL: the source cannot be heard */
-	struct qemu *qemu;           /* NULL: not reached yet */
+	struct qemu *qemu;           /* NULL: not reached yet, or left */
 	uint64_t reach_ms;           /* when to try to reach it again */
 	struct migration *migration; /* NULL before `prepare` and after the end */
 	struct migration_plan plan;  /* its */

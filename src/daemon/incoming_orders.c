@@ -60,7 +60,7 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 		{.key = "qemu", .required = true, .text = &version},
 	};
 
-	if (incoming->migration || incoming->qemu) {
+	if (incoming->migration || incoming->qemu || incoming->attached) {
 		error_set(err, ERROR_USAGE, "prepared already");
 		return NULL;
 	}
@@ -103,7 +103,7 @@ static json_t *attach(struct incoming *incoming, struct error *err)
 
 static json_t *start(struct incoming *incoming, struct error *err)
 {
-	if (!incoming->attached || incoming->started) {
+	if (!incoming->migration || !incoming->attached || incoming->started) {
 		error_set(err, ERROR_USAGE, "'start' comes once, after 'attach'");
 		return NULL;
 	}

@@ -567,6 +567,19 @@ def test_a_token_dies_with_its_control_channel(hosts, hosta, waiting, daemons):
     assert not any(token in line for line in log.lines())
 
 
+def test_what_was_prepared_gives_way_to_its_source_though_it_still_holds_the_line(
+    hosts, hosta, waiting, daemons
+):
+    """A source whose host was switched off does not end its channels: the deadline does, minutes later."""
+    with dial(hosts, hosta) as first, dial(hosts, hosta) as second:
+        token = prepare(first, "arrival")
+        assert prepare(second, "arrival") != token
+        assert "error" in first.ask("start")
+        assert waiting.migration()["status"] == "none"
+        assert second.finish()
+        assert first.finish()
+
+
 # The same, seen by the operator on the side that dials.
 
 
