@@ -403,6 +403,25 @@ int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err)
 	return 0;
 }
 
+int qemu_guest_hold(struct qemu *qemu, enum guest_hold *hold, struct error *err)
+{
+	const char *status;
+	json_t *answer;
+
+	if (qmp_execute(qemu->qmp, "query-status", NULL, -1, &answer, err) < 0)
+		return -1;
+	status = json_string_value(json_object_get(answer, "status"));
+	status = status ? status : "";
+	if (strcmp(status, "inmigrate") == 0)
+		*hold = GUEST_AWAITED;
+	else if (strcmp(status, "finish-migrate") == 0 || strcmp(status, "postmigrate") == 0)
+		*hold = GUEST_HANDED_OVER;
+	else
+		*hold = GUEST_HELD;
+	json_decref(answer);
+	return 0;
+}
+
 int qemu_cancel(struct qemu *qemu, struct error *err)
 {
 	struct migration_figures figures;

@@ -68,6 +68,13 @@ def journal(host):
     return sorted(host.run_directory.glob("migrations/*.json"))
 
 
+def write_journal(host, id, vm, quit_source):
+    """As a daemon of `host` that was about to move `vm` in pre-copy has left it."""
+    entry = {"id": id, "incoming": False, "vm": vm, "destination_vm": vm, "host": "hostb", "mode": "precopy",
+             "quit_source": quit_source, "started": True, "halted": False, "found": {}}  # fmt: skip
+    (host.run_directory / "migrations" / f"{id}-outgoing.json").write_text(json.dumps(entry))
+
+
 def assert_recovered(moving, daemons):
     last = wait_for_end(daemons[0])
     assert (last["phase"], last["guest"]) == ("completed", "destination")
@@ -364,6 +371,72 @@ def test_source_killed_between_its_last_page_and_its_last_word_hands_the_guest_o
     daemons[0].start()
 
     assert_recovered(moving, daemons)
+
+
+def test_qemu_that_waits_under_the_name_of_the_source_is_not_taken_for_it(
+    crossing, guest, hosts, daemons
+):
+    """The guest left it, its operator has made room for it to come back, and then culvertd is started."""
+    moving = crossing(dirty={"mib": 32, "pattern": "mixed", "rate_mib": 1})
+    precopy_under_way(moving, daemons[0], "--mode", "precopy")
+    drop_packets_of(hosts.a, control_port(hosts.a))
+    hosts.shape(None)
+    moving.source.wait_for_migration("completed")
+    daemons[0].kill()
+    moving.source.kill()
+    fresh = guest(moving.name, hosts.a, memory_mib=128, incoming=True)
+    fresh.qmp("query-status")
+
+    time.sleep(1)
+    hosts.a.run("nft", "delete table ip lost")
+    daemons[0].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("completed", "destination")
+    assert moving.destination.status == "running"
+    assert moving.destination.verdict()["corrupt"] == 0
+    assert fresh.status == "inmigrate"
+
+
+def test_what_the_destination_has_finished_is_finished_when_the_source_is_gone(
+    crossing, hosts, daemons
+):
+    """The source was told that the guest runs there, and its daemon was killed before it wrote that down."""
+    moving = crossing(dirty={"mib": 16, "pattern": "mixed", "rate_mib": 1})
+    hosts.shape(None)
+    code, last = moving.run(daemons[0], "--mode", "precopy")
+    assert code == 0
+    assert daemons[0].stop() == 0
+    moving.source.kill()
+    write_journal(hosts.a, id=last["id"], vm=moving.name, quit_source=False)
+
+    daemons[0].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("completed", "destination")
+    assert journal(hosts.a) == []
+    assert moving.destination.status == "running"
+
+
+def test_guest_that_came_here_and_was_not_moved_yet_is_not_taken_for_one_that_left(
+    guest, hosts, daemons
+):
+    """A QEMU that has taken a guest in says 'completed' until it begins a migration of its own."""
+    arrived = Crossing(guest, hosts.b, hosts.a, dirty={"mib": 16, "pattern": "mixed"}).wait_running()
+    assert arrived.run(daemons[1], "--mode", "postcopy")[0] == 0
+    arrived.source.kill()
+    waiting = guest(arrived.name, hosts.b, memory_mib=128, incoming=True)
+    waiting.qmp("query-status")
+    assert daemons[0].stop() == 0
+    write_journal(hosts.a, id="0badf00d", vm=arrived.name, quit_source=True)
+
+    daemons[0].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("failed", "source")
+    assert arrived.destination.status == "running"
+    assert arrived.destination.verdict()["corrupt"] == 0
+    assert waiting.status == "inmigrate"
 
 
 # The journal
