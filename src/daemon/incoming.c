@@ -41,7 +41,7 @@ static int answer_source(struct incoming *incoming)
 		return 0;
 	if (got < 0) {
 		if (err.code != ERROR_LINK)
-			log_event(LOG_WARNING, "control.malformed", "peer=%s reason=\"%s\"",
+			log_event_limited(LOG_WARNING, "control.malformed", "peer=%s reason=\"%s\"",
 				incoming->peer->name, err.message);
 		return -1;
 	}

@@ -67,8 +67,8 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0 ||
 		begin(incoming, id, vm, source_vm, mode, err) < 0)
 		return NULL;
-	log_event(LOG_NOTICE, "migration.incoming", "migration=%s vm=%s host=%s mode=%s", id, vm,
-		incoming->peer->name, mode);
+	log_event_limited(LOG_NOTICE, "migration.incoming", "migration=%s vm=%s host=%s mode=%s",
+		id, vm, incoming->peer->name, mode);
 	incoming->prepared_ms = clock_now_ms();
 	incoming->qemu = qemu_open(incoming->daemon->config->qmp_directory, vm, err);
 	if (incoming->qemu)
@@ -265,8 +265,8 @@ void incoming_take_handover(struct incoming *incoming)
 	incoming->lines = given.lines;
 	incoming->leaving = false;
 	migration_set_waiting(incoming->migration, "");
-	log_event(LOG_NOTICE, "migration.rejoined", "migration=%s vm=%s host=%s", incoming->plan.id,
-		incoming->plan.destination_vm, incoming->peer->name);
+	log_event_limited(LOG_NOTICE, "migration.rejoined", "migration=%s vm=%s host=%s",
+		incoming->plan.id, incoming->plan.destination_vm, incoming->peer->name);
 	if (!incoming->qemu) {
 		error_set(&err, ERROR_HYPERVISOR, "the QEMU there does not answer yet");
 		answer = control_error(&err, given.command_id);

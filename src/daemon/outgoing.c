@@ -121,8 +121,8 @@ static void switch_now(struct outgoing *outgoing)
 		    NULL, &err) < 0 ||
 		qemu_switch_to_postcopy(outgoing->qemu, &err) < 0) {
 		migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
-		log_event(LOG_WARNING, "migration.switch_failed", "migration=%s reason=\"%s\"", id,
-			err.message);
+		log_event_limited(LOG_WARNING, "migration.switch_failed",
+			"migration=%s reason=\"%s\"", id, err.message);
 		return;
 	}
 	outgoing->switched = true;

@@ -583,6 +583,16 @@ def test_a_peer_cannot_prepare_a_vm_that_is_not_there(hosts, daemons, mallory):
         assert peer.finish()
 
 
+def test_a_peer_that_prepares_in_vain_without_end_does_not_fill_the_log(hosts, daemons, mallory):
+    log = Log(daemons[1])
+    with channel(hosts, mallory) as peer:
+        for number in range(1500):
+            assert "error" in peer.ask("prepare", **{**PREPARE, "id": f"{number:08x}"})
+        assert peer.finish()
+    for event in ("migration.incoming", "migration.ended"):
+        assert 0 < sum(event in line for line in log.lines()) < 600
+
+
 # The dialling side has the same rules.
 
 
