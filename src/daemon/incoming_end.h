@@ -12,6 +12,7 @@
 #include "io/lines.h"
 
 struct incoming {
+	struct list open_place; /* among all conversations with peers */
 	struct list place;      /* in the daemon's table, while there is a migration */
 	struct handover given;  /* under the table's lock */
 	atomic_bool superseded; /* its source begins anew */

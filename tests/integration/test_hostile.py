@@ -583,6 +583,21 @@ def test_a_peer_cannot_prepare_a_vm_that_is_not_there(hosts, daemons, mallory):
         assert peer.finish()
 
 
+def test_a_peer_that_opens_all_the_control_channels_it_can_leaves_some_to_others(
+    hosts, daemons, mallory
+):
+    with contextlib.ExitStack() as stack:
+        peers, last = [], ACCEPT
+        while last == ACCEPT and len(peers) < 700:
+            peers.append(stack.enter_context(Peer.dial(hosts.a, hosts.b, mallory)))
+            last = peers[-1].open("control").type
+            if len(peers) % 20 == 0:  # or they would be taken for lost
+                for peer in peers:
+                    peer.send(frame(PING))
+        assert last == REFUSE
+        ping(daemons[0])
+
+
 def test_a_peer_that_prepares_in_vain_without_end_does_not_fill_the_log(hosts, daemons, mallory):
     log = Log(daemons[1])
     with channel(hosts, mallory) as peer:
