@@ -236,6 +236,29 @@ def test_culvert_recover_of_what_needs_none_is_refused(crossing, daemons):
     assert follower.finish()[0] == 8
 
 
+def test_what_cannot_be_taken_up_for_want_of_its_peer_is_left_to_a_later_culvertd(
+    crossing, hosts, authority, daemons
+):
+    """Most of all the connection to a QEMU that greets nobody any more."""
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0])
+    stranger = {**peer_of(hosts.a), "name": "hostx", "identity": "hostx.example"}
+    certificate = authority.issue(hosts.b.name)
+
+    daemons[1].kill()
+    kept = daemons[1].keeper.names()
+    daemons[1].configure(certificate, [stranger])
+    daemons[1].start()
+    assert "event=migration.not_restored" in daemons[1].log_text()
+    assert "no [peer hosta] in culvert.conf any more: put it back" in daemons[1].log_text()
+    assert daemons[1].stop() == 0
+    assert kept and sorted(daemons[1].keeper.names()) == sorted(kept)
+    daemons[1].configure(certificate, [{**peer_of(hosts.a), "resume_deadline": RESUME_DEADLINE}])
+    daemons[1].start()
+
+    assert_recovered(moving, daemons)
+
+
 @pytest.mark.parametrize("stopped", [0, 1], ids=["source", "destination"])
 def test_stopped_culvertd_leaves_an_interrupted_postcopy_to_the_next(
     crossing, hosts, daemons, stopped
@@ -468,6 +491,16 @@ def test_unreadable_journal_is_named_in_the_log_and_left_alone(hosts, daemons, t
     assert f"event=journal.unreadable path={path}" in daemons[0].log_text()
     assert daemons[0].migrations() == []
     assert path.read_text() == text
+
+
+def test_journal_that_cannot_be_listed_is_named_in_the_log(hosts, daemons):
+    daemons[0].stop()
+    directory = hosts.a.run_directory / "migrations"
+    directory.write_text("in the way\n")
+
+    daemons[0].start()
+
+    assert f"event=journal.unreadable path={directory}" in daemons[0].log_text()
 
 
 def test_journal_tells_nothing_to_other_users(crossing, hosts, daemons):
