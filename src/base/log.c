@@ -64,7 +64,7 @@ struct limit {
 /* Those of more events than there are places share the last one. */
 static struct limit *find_limit(const char *event)
 {
-	static struct limit limits[16];
+	static struct limit limits[32];
 	struct limit *limit = limits;
 	const struct limit *last = limits + sizeof(limits) / sizeof(limits[0]) - 1;
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/descriptor.h"
+#include "base/parse.h"
 #include "control/control.h"
 #include "daemon/channel.h"
 #include "daemon/opening.h"
@@ -88,13 +89,29 @@ static int lost(struct contact *contact, struct error *err)
 	return error_set(err, ERROR_LINK, "lost contact with %s", contact->peer);
 }
 
+/* The peer's own words are quoted in logs, and must not end the quotation. */
+static void unquote(char *text)
+{
+	for (char *mark = text; (mark = strchr(mark, '"'));)
+		*mark = '\'';
+}
+
+/* A status is a word, in logs without quotation. */
+static void copy_status(char *place, size_t size, const char *status)
+{
+	snprintf(place, size, "%s", status ? status : "");
+	if (status && !parse_is_name(status))
+		snprintf(place, size, "?");
+}
+
 static void take_news(struct contact *contact, const json_t *data)
 {
 	const char *status = json_string_value(json_object_get(data, "status"));
 	const char *reason = json_string_value(json_object_get(data, "reason"));
 
-	snprintf(contact->news.status, sizeof(contact->news.status), "%s", status ? status : "");
+	copy_status(contact->news.status, sizeof(contact->news.status), status);
 	snprintf(contact->news.reason, sizeof(contact->news.reason), "%s", reason ? reason : "");
+	unquote(contact->news.reason);
 	contact->news.running = json_is_true(json_object_get(data, "running"));
 }
 
@@ -184,6 +201,7 @@ static int ask(struct contact *contact, uint64_t timeout_ms, const char *command
 		return -1;
 	if (answer.kind == CONTROL_ERROR) {
 		*err = answer.failure;
+		unquote(err->message);
 		error_prefix(err, "%s", contact->peer);
 	} else if (result) {
 		*result = json_incref(answer.value);

@@ -78,7 +78,7 @@ bool conversations_wait(unsigned timeout_ms)
 	struct timespec until;
 	bool all;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += timeout_ms / 1000;
 	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
 	if (until.tv_nsec >= 1000000000) {
@@ -86,7 +86,7 @@ bool conversations_wait(unsigned timeout_ms)
 		until.tv_nsec -= 1000000000;
 	}
 	pthread_mutex_lock(&lock);
-	while (running > 0 && pthread_cond_timedwait(&ended, &lock, &until) == 0)
+	while (running > 0 && pthread_cond_clockwait(&ended, &lock, CLOCK_MONOTONIC, &until) == 0)
 		;
 	all = running == 0;
 	pthread_mutex_unlock(&lock);

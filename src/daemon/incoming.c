@@ -1,6 +1,7 @@
 #include "daemon/incoming.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +20,40 @@
 /* Of all conversations (conversation.c): the others are for this host's own operator, who must be
  * heard whatever peers do. */
 #define PEERS_MOST 768
+/* ... of one peer, so that it leaves some to the others: more than it can have migrations */
+#define PEER_MOST 512
 
-static atomic_uint peers_count;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct list all = {&all, &all}; /* under the lock */
+
+static void enter(struct incoming *incoming)
+{
+	pthread_mutex_lock(&lock);
+	list_append(&all, &incoming->open_place);
+	pthread_mutex_unlock(&lock);
+}
+
+static void leave(struct incoming *incoming)
+{
+	pthread_mutex_lock(&lock);
+	list_remove(&incoming->open_place);
+	pthread_mutex_unlock(&lock);
+}
+
+/* @returns whether there are more conversations than there may be, of this peer or of all */
+static bool too_many(const struct config_peer *peer)
+{
+	unsigned count = 0;
+	unsigned peer_count = 0;
+
+	pthread_mutex_lock(&lock);
+	for (struct list *place = all.next; place != &all; place = place->next) {
+		count++;
+		peer_count += LIST_MEMBER(place, struct incoming, open_place)->peer == peer;
+	}
+	pthread_mutex_unlock(&lock);
+	return count > PEERS_MOST || peer_count > PEER_MOST;
+}
 
 /* A source that has asked to prepare holds a machine here, and starts within seconds. */
 #define PREPARED_MS 300000
@@ -41,7 +74,7 @@ static int answer_source(struct incoming *incoming)
 		return 0;
 	if (got < 0) {
 		if (err.code != ERROR_LINK)
-			log_event(LOG_WARNING, "control.malformed", "peer=%s reason=\"%s\"",
+			log_event_limited(LOG_WARNING, "control.malformed", "peer=%s reason=\"%s\"",
 				incoming->peer->name, err.message);
 		return -1;
 	}
@@ -264,6 +297,16 @@ static bool too_late(const struct incoming *incoming)
 		clock_now_ms() - incoming->prepared_ms > PREPARED_MS;
 }
 
+/* Of what has ended. Its source may hold the control channel for long, and QMP has place for one
+ * client: the next migration's. */
+static void leave_qemu(struct incoming *incoming)
+{
+	if (incoming->migration || !incoming->qemu)
+		return;
+	qemu_free(incoming->qemu);
+	incoming->qemu = NULL;
+}
+
 static void turn(struct incoming *incoming)
 {
 	wait_turn(incoming);
@@ -281,6 +324,7 @@ static void turn(struct incoming *incoming)
 		tell_leaving(incoming);
 	if (to_be_left(incoming))
 		incoming_end_left(incoming);
+	leave_qemu(incoming);
 }
 
 static void incoming_free(struct incoming *incoming)
@@ -293,8 +337,8 @@ static void incoming_free(struct incoming *incoming)
 		qemu_free(incoming->qemu);
 	fd_close(&incoming->kept_qmp_fd);
 	json_decref(incoming->found);
+	leave(incoming);
 	free(incoming);
-	atomic_fetch_sub(&peers_count, 1);
 }
 
 static void talk(void *argument)
@@ -322,7 +366,7 @@ static struct incoming *incoming_new(
 	incoming->peer = peer;
 	incoming->spare_fd = incoming->spare_peek_fd = incoming->kept_qmp_fd = -1;
 	list_init(&incoming->place);
-	atomic_fetch_add(&peers_count, 1);
+	enter(incoming);
 	return incoming;
 }
 
@@ -337,7 +381,7 @@ int incoming_start(struct daemon *daemon, const struct config_peer *peer, int fd
 	incoming->lines = lines_new(fd, CONTROL_LONGEST_BYTES);
 	if (!incoming->lines)
 		error_set(err, ERROR_LOCAL, "no memory");
-	else if (atomic_load(&peers_count) > PEERS_MOST)
+	else if (too_many(peer))
 		error_set(err, ERROR_LOCAL, "too many control channels at once");
 	else if (conversation_start(talk, incoming, err) == 0)
 		return 0;

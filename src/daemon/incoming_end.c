@@ -22,7 +22,8 @@ static void log_end(const struct incoming *incoming, const struct error *failure
 	const struct migration_plan *plan = &incoming->plan;
 	bool failed = failure->code != ERROR_NONE;
 
-	log_event(failed ? LOG_WARNING : LOG_NOTICE, "migration.ended",
+	/* A peer may prepare and leave as often as it likes. */
+	log_event_limited(failed ? LOG_WARNING : LOG_NOTICE, "migration.ended",
 		"migration=%s vm=%s direction=incoming host=%s elapsed_ms=%llu%s%s%s", plan->id,
 		plan->destination_vm, plan->host,
 		(unsigned long long)migration_elapsed_ms(incoming->migration),

@@ -12,13 +12,14 @@
 #include "io/lines.h"
 
 struct incoming {
+	struct list open_place; /* among all conversations with peers */
 	struct list place;      /* in the daemon's table, while there is a migration */
 	struct handover given;  /* under the table's lock */
 	atomic_bool superseded; /* its source begins anew */
 	struct daemon *daemon;
 	const struct config_peer *peer;
 	struct lines *lines;         /* NULL: the source cannot be heard */
-	struct qemu *qemu;           /* NULL: not reached yet */
+	struct qemu *qemu;           /* NULL: not reached yet, or left */
 	uint64_t reach_ms;           /* when to try to reach it again */
 	struct migration *migration; /* NULL before `prepare` and after the end */
 	struct migration_plan plan;  /* its */

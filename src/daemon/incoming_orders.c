@@ -60,15 +60,15 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 		{.key = "qemu", .required = true, .text = &version},
 	};
 
-	if (incoming->migration || incoming->qemu) {
+	if (incoming->migration || incoming->qemu || incoming->attached) {
 		error_set(err, ERROR_USAGE, "prepared already");
 		return NULL;
 	}
 	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0 ||
 		begin(incoming, id, vm, source_vm, mode, err) < 0)
 		return NULL;
-	log_event(LOG_NOTICE, "migration.incoming", "migration=%s vm=%s host=%s mode=%s", id, vm,
-		incoming->peer->name, mode);
+	log_event_limited(LOG_NOTICE, "migration.incoming", "migration=%s vm=%s host=%s mode=%s",
+		id, vm, incoming->peer->name, mode);
 	incoming->prepared_ms = clock_now_ms();
 	incoming->qemu = qemu_open(incoming->daemon->config->qmp_directory, vm, err);
 	if (incoming->qemu)
@@ -103,7 +103,7 @@ static json_t *attach(struct incoming *incoming, struct error *err)
 
 static json_t *start(struct incoming *incoming, struct error *err)
 {
-	if (!incoming->attached || incoming->started) {
+	if (!incoming->migration || !incoming->attached || incoming->started) {
 		error_set(err, ERROR_USAGE, "'start' comes once, after 'attach'");
 		return NULL;
 	}
@@ -212,23 +212,33 @@ static json_t *describe_ended(const struct incoming *incoming, const char *id, c
 	return describe(qemu_exists(daemon->config->qmp_directory, vm) ? "unknown" : "gone", false);
 }
 
+static int read_rejoin(const json_t *arguments, const char **id, const char **vm, struct error *err)
+{
+	const struct argument table[] = {
+		{.key = "id", .required = true, .text = id},
+		{.key = "vm", .required = true, .text = vm},
+	};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return -1;
+	if (!migration_is_id(*id) || !parse_is_name(*vm))
+		return error_set(err, ERROR_USAGE, "'id' is not 8 hex digits, or 'vm' not a name");
+	return 0;
+}
+
 int incoming_rejoin(struct incoming *incoming, const struct control_command *command)
 {
-	const char *id = NULL, *vm = NULL;
-	const struct argument table[] = {
-		{.key = "id", .required = true, .text = &id},
-		{.key = "vm", .required = true, .text = &vm},
-	};
+	const char *id, *vm;
 	struct handover handover = {.lines = incoming->lines};
 	struct error err;
 	json_t *answer;
 
-	if (incoming->plan.id[0])
+	if (incoming->plan.id[0]) {
 		error_set(&err, ERROR_USAGE, "'rejoin' comes first");
-	else if (arguments_read(command->arguments, table, ARGUMENTS_COUNT(table), &err) == 0 &&
-		!(migration_is_id(id) && parse_is_name(vm)))
-		error_set(&err, ERROR_USAGE, "'id' is not 8 hex digits, or 'vm' not a name");
-	else if (id && vm) {
+		answer = control_error(&err, command->id);
+	} else if (read_rejoin(command->arguments, &id, &vm, &err) < 0) {
+		answer = control_error(&err, command->id);
+	} else {
 		handover.command_id = json_incref(command->id);
 		if (incoming_table_give(
 			    incoming->daemon->incoming, id, incoming->peer->name, &handover) == 0) {
@@ -237,9 +247,8 @@ int incoming_rejoin(struct incoming *incoming, const struct control_command *com
 		}
 		json_decref(command->id);
 		answer = control_return(describe_ended(incoming, id, vm), command->id);
-		return lines_put(incoming->lines, answer, -1, &err);
 	}
-	return lines_put(incoming->lines, control_error(&err, command->id), -1, &err);
+	return lines_put(incoming->lines, answer, -1, &err);
 }
 
 void incoming_take_handover(struct incoming *incoming)
@@ -257,8 +266,8 @@ void incoming_take_handover(struct incoming *incoming)
 	incoming->lines = given.lines;
 	incoming->leaving = false;
 	migration_set_waiting(incoming->migration, "");
-	log_event(LOG_NOTICE, "migration.rejoined", "migration=%s vm=%s host=%s", incoming->plan.id,
-		incoming->plan.destination_vm, incoming->peer->name);
+	log_event_limited(LOG_NOTICE, "migration.rejoined", "migration=%s vm=%s host=%s",
+		incoming->plan.id, incoming->plan.destination_vm, incoming->peer->name);
 	if (!incoming->qemu) {
 		error_set(&err, ERROR_HYPERVISOR, "the QEMU there does not answer yet");
 		answer = control_error(&err, given.command_id);

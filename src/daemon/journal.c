@@ -149,6 +149,9 @@ void journal_read(const char *runtime_directory,
 
 	snprintf(directory, sizeof(directory), "%s/migrations", runtime_directory);
 	files = opendir(directory);
+	if (!files && errno != ENOENT)
+		log_event(LOG_ERROR, "journal.unreadable", "path=%s reason=\"%s\"", directory,
+			strerror(errno));
 	while (files && (file = readdir(files))) {
 		size_t length = strlen(file->d_name);
 

@@ -6,6 +6,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
+
 /* What was handed over at start, with its names; -1 and NULL once it is taken */
 static struct {
 	int count; /* -1: not looked at yet */
@@ -72,6 +74,18 @@ int keep_take(const char *id, const char *what)
 		return fd;
 	}
 	return -1;
+}
+
+void keep_leave(const char *id)
+{
+	size_t length = strlen(id);
+
+	look();
+	for (int i = 0; i < kept.count; i++) {
+		if (kept.fds[i] >= 0 && strncmp(kept.names[i], id, length) == 0 &&
+			kept.names[i][length] == '-')
+			close(fd_take(&kept.fds[i]));
+	}
 }
 
 void keep_start(void)

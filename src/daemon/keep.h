@@ -5,7 +5,7 @@
  * its monitor, and the stream for a recovery, must not be lost with the daemon.
  *
  * Source:  sd_notify(3), FDSTORE; sd_listen_fds(3).
- * Threads: keep_take() and keep_start() the main one, at start; the others any.
+ * Threads: keep_take(), keep_leave() and keep_start() the main one, at start; the others any.
  */
 #ifndef CULVERT_DAEMON_KEEP_H
 #define CULVERT_DAEMON_KEEP_H
@@ -23,6 +23,9 @@ void keep_drop_all(const char *id);
 
 /** What the daemon before has kept; the caller's, or -1 */
 int keep_take(const char *id, const char *what);
+
+/** Migration @id cannot be taken up now: what is kept of it stays with the service manager */
+void keep_leave(const char *id);
 
 /** Close what nobody took, and tell the service manager that this daemon is ready */
 void keep_start(void);

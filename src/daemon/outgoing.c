@@ -121,8 +121,8 @@ static void switch_now(struct outgoing *outgoing)
 		    NULL, &err) < 0 ||
 		qemu_switch_to_postcopy(outgoing->qemu, &err) < 0) {
 		migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
-		log_event(LOG_WARNING, "migration.switch_failed", "migration=%s reason=\"%s\"", id,
-			err.message);
+		log_event_limited(LOG_WARNING, "migration.switch_failed",
+			"migration=%s reason=\"%s\"", id, err.message);
 		return;
 	}
 	outgoing->switched = true;
@@ -293,8 +293,14 @@ static void run(struct outgoing *outgoing, struct migration_outcome *outcome)
 	lead(outgoing, outcome);
 }
 
+static void leave_qemu(struct outgoing *outgoing)
+{
+	qemu_free(outgoing->qemu);
+	outgoing->qemu = NULL;
+}
+
 /* The QEMU that a killed daemon has left. @returns false: this daemon stops */
-static bool reach_qemu(struct outgoing *outgoing)
+static bool reach_qemu(struct outgoing *outgoing, enum guest_hold *hold)
 {
 	const char *directory = outgoing->daemon->config->qmp_directory;
 	const struct migration_plan *plan = &outgoing->plan;
@@ -305,10 +311,10 @@ static bool reach_qemu(struct outgoing *outgoing)
 		if (outgoing->qemu) {
 			qemu_take_over(
 				outgoing->qemu, ROLE_SOURCE, outgoing->started, outgoing->found);
-			if (qemu_query(outgoing->qemu, 0, &outgoing->figures, &err) == 0)
+			if (qemu_query(outgoing->qemu, 0, &outgoing->figures, &err) == 0 &&
+				qemu_guest_hold(outgoing->qemu, hold, &err) == 0)
 				return true;
-			qemu_free(outgoing->qemu);
-			outgoing->qemu = NULL;
+			leave_qemu(outgoing);
 		}
 		if (!outgoing_reach_wait(outgoing, &err))
 			return false;
@@ -316,21 +322,33 @@ static bool reach_qemu(struct outgoing *outgoing)
 	return true;
 }
 
+/* Whether QEMU was told to migrate before the daemon was killed */
+static bool has_begun(const struct outgoing *outgoing, enum guest_hold hold)
+{
+	enum migration_state state = outgoing->figures.state;
+
+	return outgoing->started && state != MIGRATION_NONE &&
+		(state != MIGRATION_COMPLETED || hold == GUEST_HANDED_OVER);
+}
+
 /* What a killed daemon had under way: its stream is gone, and QEMU knows how far it came. */
 static void take_up(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
+	enum guest_hold hold = GUEST_HELD;
 	struct error err;
 
 	migration_set_phase(outgoing->migration, PHASE_PAUSED, GUEST_UNKNOWN);
 	outgoing->contact_lost = true;
 	error_set(&outgoing->contact_failure, ERROR_LINK, "%s has not been reached yet",
 		outgoing->peer->name);
-	if (!reach_qemu(outgoing)) {
+	if (!reach_qemu(outgoing, &hold)) {
 		outgoing_end(outgoing, outcome);
 		return;
 	}
-	if (outgoing_has_source(outgoing) &&
-		(!outgoing->started || outgoing->figures.state == MIGRATION_NONE)) {
+	/* Another one of its name: that of the guest has ended. */
+	if (hold == GUEST_AWAITED)
+		leave_qemu(outgoing);
+	if (outgoing_has_source(outgoing) && !has_begun(outgoing, hold)) {
 		qemu_take_over(outgoing->qemu, ROLE_SOURCE, false, outgoing->found);
 		error_set(&err, ERROR_LOCAL, "culvertd was killed before memory moved");
 		outgoing_end_before_start(outgoing, &err, outcome);
@@ -407,8 +425,7 @@ static void talk(void *argument)
 	if (outcome.phase != PHASE_COMPLETED && outcome.guest == GUEST_SOURCE) {
 		outgoing_stream_end(outgoing);
 		/* Its next migration needs the one place that QMP has for a client. */
-		qemu_free(outgoing->qemu);
-		outgoing->qemu = NULL;
+		leave_qemu(outgoing);
 		if (outgoing->started)
 			tell_kept(outgoing);
 	}

@@ -263,9 +263,6 @@ static void end_paused(struct outgoing *outgoing, struct migration_outcome *outc
 /* The destination may have all of the guest by now, and then it can go on there. */
 static void end_without_source(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
-	struct error err;
-	bool running;
-
 	migration_set_phase(outgoing->migration, PHASE_FINISHING, GUEST_UNKNOWN);
 	hear_last_word(outgoing, LOSS_MS);
 	if ((outgoing->contact_lost || contact_is_linkless(outgoing->contact)) &&
@@ -276,9 +273,8 @@ static void end_without_source(struct outgoing *outgoing, struct migration_outco
 		}
 		hear_last_word(outgoing, LOSS_MS);
 	}
-	if (says(outgoing, "completed") && hand_over(outgoing, &running, &err) == 0) {
-		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
-			running ? NULL : "the guest is stopped on the destination");
+	if (says(outgoing, "completed")) {
+		end_completed(outgoing, outcome);
 		return;
 	}
 	/* What has all of the guest says so, if it can be heard. */

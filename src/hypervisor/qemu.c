@@ -159,6 +159,8 @@ bool qemu_exists(const char *qmp_directory, const char *vm)
 	struct error ignored;
 	char path[PATH_MAX];
 
+	if (!parse_is_name(vm))
+		return false;
 	snprintf(path, sizeof(path), "%s/%s.sock", qmp_directory, vm);
 	errno = 0;
 	fd = socket_connect_unix(path, &ignored);
@@ -397,6 +399,25 @@ int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err)
 	/* The migration's own stop says nothing of what was before it. */
 	if (status && strcmp(status, "finish-migrate") != 0 && strcmp(status, "postmigrate") != 0)
 		*halted = strcmp(status, "running") != 0;
+	json_decref(answer);
+	return 0;
+}
+
+int qemu_guest_hold(struct qemu *qemu, enum guest_hold *hold, struct error *err)
+{
+	const char *status;
+	json_t *answer;
+
+	if (qmp_execute(qemu->qmp, "query-status", NULL, -1, &answer, err) < 0)
+		return -1;
+	status = json_string_value(json_object_get(answer, "status"));
+	status = status ? status : "";
+	if (strcmp(status, "inmigrate") == 0)
+		*hold = GUEST_AWAITED;
+	else if (strcmp(status, "finish-migrate") == 0 || strcmp(status, "postmigrate") == 0)
+		*hold = GUEST_HANDED_OVER;
+	else
+		*hold = GUEST_HELD;
 	json_decref(answer);
 	return 0;
 }

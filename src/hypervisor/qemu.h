@@ -159,6 +159,17 @@ int qemu_guest_running(struct qemu *qemu, bool *running, struct error *err);
  */
 int qemu_guest_halted(struct qemu *qemu, bool *halted, struct error *err);
 
+/* Whose the guest is, as its run state tells */
+enum guest_hold {
+	GUEST_HELD,        /* it runs or stands still in this QEMU */
+	GUEST_HANDED_OVER, /* a migration has taken it away */
+	GUEST_AWAITED,     /* none has come yet */
+};
+
+/** For a QEMU that is known by its name only. It says that a migration has `completed` also when
+ * that one had brought the guest here */
+int qemu_guest_hold(struct qemu *qemu, enum guest_hold *hold, struct error *err);
+
 /** `migrate_cancel` (source, before post-copy only); the state follows by qemu_query() */
 int qemu_cancel(struct qemu *qemu, struct error *err);
 

@@ -559,11 +559,54 @@ def test_a_wrong_command_of_a_peer_is_an_error_and_changes_nothing(
     assert not any("migration" in line for line in log.lines())
 
 
+@pytest.mark.parametrize("more", [{}, {"more": 1}, {"qemu": "7.2.0"}], ids=json.dumps)
+def test_no_words_of_a_peer_lead_out_of_the_qmp_directory(hosts, daemons, mallory, more):
+    """A socket that is connected to and closed again may be the end of who listens there."""
+    directory = hosts.b.directory / "elsewhere"
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{len(more)}{'qemu' in more}.sock"
+    with socket.socket(socket.AF_UNIX) as listener, channel(hosts, mallory) as peer:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(0.5)
+        vm = os.path.relpath(path.with_suffix(""), hosts.b.qmp_directory)
+        answer = peer.ask("rejoin", id="0badcafe", vm=vm, **more)
+        assert answer.get("error", {}).get("class") == "USAGE", answer
+        with pytest.raises(TimeoutError):
+            listener.accept()
+        assert peer.finish()
+
+
 def test_a_peer_cannot_prepare_a_vm_that_is_not_there(hosts, daemons, mallory):
     with channel(hosts, mallory) as peer:
         error = peer.ask("prepare", **PREPARE)["error"]
         assert error["class"] == "LOCAL" and "no virtual machine 'none'" in error["desc"]
         assert peer.finish()
+
+
+def test_a_peer_that_opens_all_the_control_channels_it_can_leaves_some_to_others(
+    hosts, daemons, mallory
+):
+    with contextlib.ExitStack() as stack:
+        peers, last = [], ACCEPT
+        while last == ACCEPT and len(peers) < 700:
+            peers.append(stack.enter_context(Peer.dial(hosts.a, hosts.b, mallory)))
+            last = peers[-1].open("control").type
+            if len(peers) % 20 == 0:  # or they would be taken for lost
+                for peer in peers:
+                    peer.send(frame(PING))
+        assert last == REFUSE
+        ping(daemons[0])
+
+
+def test_a_peer_that_prepares_in_vain_without_end_does_not_fill_the_log(hosts, daemons, mallory):
+    log = Log(daemons[1])
+    with channel(hosts, mallory) as peer:
+        for number in range(1500):
+            assert "error" in peer.ask("prepare", **{**PREPARE, "id": f"{number:08x}"})
+        assert peer.finish()
+    for event in ("migration.incoming", "migration.ended"):
+        assert 0 < sum(event in line for line in log.lines()) < 600
 
 
 # The dialling side has the same rules.

@@ -119,3 +119,20 @@ def test_guest_is_told_as_lost_whose_destination_ended_after_the_last_page(
     assert (last["phase"], last["guest"]) == ("lost", "nowhere")
     assert "start the guest again from its disk" in last["advice"]
     assert moving.source.status == "postmigrate", "it is not run with an older state"
+
+
+def test_qemu_that_waits_under_the_name_of_the_source_is_not_taken_for_it(
+    arrived, guest, hosts, daemons
+):
+    """The guest left it, its operator has made room for it to come back, and then culvertd is started."""
+    moving = arrived("precopy")
+
+    daemons[0].kill()
+    moving.source.kill()
+    fresh = guest(moving.name, hosts.a, memory_mib=128, incoming=True)
+    fresh.qmp("query-status")
+    end_silence(hosts.a)
+    daemons[0].start()
+
+    assert_handed_over(moving, daemons)
+    assert fresh.status == "inmigrate"

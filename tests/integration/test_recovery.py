@@ -9,13 +9,20 @@ import time
 
 import pytest
 from crossing import (
-    CALM, MIB, break_connections, capabilities, journal, only, postcopy_under_way,
+    CALM, MIB, Crossing, break_connections, capabilities, journal, only, postcopy_under_way,
     precopy_under_way, wait_for_end, wait_for_waiting,
 )  # fmt: skip
 
 from lab.wait import wait_until
 
 DAEMONS = {"resume_deadline": "3s", "keeper": True}
+
+
+def write_journal(host, id, vm, quit_source):
+    """As a daemon of `host` that was about to move `vm` in pre-copy has left it."""
+    entry = {"id": id, "incoming": False, "vm": vm, "destination_vm": vm, "host": "hostb", "mode": "precopy",
+             "quit_source": quit_source, "started": True, "halted": False, "found": {}}  # fmt: skip
+    (host.run_directory / "migrations" / f"{id}-outgoing.json").write_text(json.dumps(entry))
 
 
 def assert_recovered(moving, daemons):
@@ -213,6 +220,29 @@ def test_culvert_recover_of_what_needs_none_is_refused(crossing, daemons):
     assert follower.finish()[0] == 8
 
 
+def test_what_cannot_be_taken_up_for_want_of_its_peer_is_left_to_a_later_culvertd(
+    crossing, hosts, authority, daemons
+):
+    """Most of all the connection to a QEMU that greets nobody any more."""
+    moving = crossing()
+    postcopy_under_way(moving, daemons[0])
+    stranger = {**peer_of(hosts.a), "name": "hostx", "identity": "hostx.example"}
+    certificate = authority.issue(hosts.b.name)
+
+    daemons[1].kill()
+    kept = daemons[1].keeper.names()
+    daemons[1].configure(certificate, [stranger])
+    daemons[1].start()
+    assert "event=migration.not_restored" in daemons[1].log_text()
+    assert "no [peer hosta] in culvert.conf any more: put it back" in daemons[1].log_text()
+    assert daemons[1].stop() == 0
+    assert kept and sorted(daemons[1].keeper.names()) == sorted(kept)
+    daemons[1].configure(certificate, [{**peer_of(hosts.a), "resume_deadline": RESUME_DEADLINE}])
+    daemons[1].start()
+
+    assert_recovered(moving, daemons)
+
+
 @pytest.mark.parametrize("stopped", [0, 1], ids=["source", "destination"])
 def test_stopped_culvertd_leaves_an_interrupted_postcopy_to_the_next(
     crossing, hosts, daemons, stopped
@@ -346,6 +376,16 @@ def test_unreadable_journal_is_named_in_the_log_and_left_alone(hosts, daemons, t
     assert path.read_text() == text
 
 
+def test_journal_that_cannot_be_listed_is_named_in_the_log(hosts, daemons):
+    daemons[0].stop()
+    directory = hosts.a.run_directory / "migrations"
+    directory.write_text("in the way\n")
+
+    daemons[0].start()
+
+    assert f"event=journal.unreadable path={directory}" in daemons[0].log_text()
+
+
 def test_journal_tells_nothing_to_other_users(crossing, hosts, daemons):
     moving = crossing()
     follower = precopy_under_way(moving, daemons[0])
@@ -393,3 +433,47 @@ def test_qemu_that_was_started_anew_meanwhile_is_not_taken_for_the_old_one(
     assert wait_for_end(daemons[0])["guest"] == "unknown"
     assert fresh.status == "inmigrate"
     assert journal(hosts.b) == []
+
+
+# A journal that tells of what is over
+
+
+def test_what_the_destination_has_finished_is_finished_when_the_source_is_gone(
+    crossing, hosts, daemons
+):
+    """The source was told that the guest runs there, and its daemon was killed before it wrote that down."""
+    moving = crossing(dirty={"mib": 16, "pattern": "mixed", "rate_mib": 1})
+    hosts.shape(None)
+    code, last = moving.run(daemons[0], "--mode", "precopy")
+    assert code == 0
+    assert daemons[0].stop() == 0
+    moving.source.kill()
+    write_journal(hosts.a, id=last["id"], vm=moving.name, quit_source=False)
+
+    daemons[0].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("completed", "destination")
+    assert journal(hosts.a) == []
+    assert moving.destination.status == "running"
+
+
+def test_guest_that_came_here_and_was_not_moved_yet_is_not_taken_for_one_that_left(
+    guest, hosts, daemons
+):
+    """A QEMU that has taken a guest in says 'completed' until it begins a migration of its own."""
+    arrived = Crossing(guest, hosts.b, hosts.a, dirty={"mib": 16, "pattern": "mixed"}).wait_running()
+    assert arrived.run(daemons[1], "--mode", "postcopy")[0] == 0
+    arrived.source.kill()
+    waiting = guest(arrived.name, hosts.b, memory_mib=128, incoming=True)
+    waiting.qmp("query-status")
+    assert daemons[0].stop() == 0
+    write_journal(hosts.a, id="0badf00d", vm=arrived.name, quit_source=True)
+
+    daemons[0].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("failed", "source")
+    assert arrived.destination.status == "running"
+    assert arrived.destination.verdict()["corrupt"] == 0
+    assert waiting.status == "inmigrate"

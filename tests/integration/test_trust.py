@@ -567,6 +567,19 @@ def test_a_token_dies_with_its_control_channel(hosts, hosta, waiting, daemons):
     assert not any(token in line for line in log.lines())
 
 
+def test_what_was_prepared_gives_way_to_its_source_though_it_still_holds_the_line(
+    hosts, hosta, waiting, daemons
+):
+    """A source whose host was switched off does not end its channels: the deadline does, minutes later."""
+    with dial(hosts, hosta) as first, dial(hosts, hosta) as second:
+        token = prepare(first, "arrival")
+        assert prepare(second, "arrival") != token
+        assert "error" in first.ask("start")
+        assert waiting.migration()["status"] == "none"
+        assert second.finish()
+        assert first.finish()
+
+
 # The same, seen by the operator on the side that dials.
 
 
@@ -713,6 +726,26 @@ def test_an_answer_that_is_not_json_is_told(hosts, daemons, fake):
         peer.receive_type(EOF)
 
     assert_told(ping_fake(hosts, daemons, serving(fake, script)), 5, "fake", "not JSON")
+
+
+def test_an_error_of_a_peer_cannot_forge_fields_of_the_log(hosts, daemons, fake, guest):
+    answer = {"error": {"class": "LOCAL", "desc": 'no" event=ready host="elsewhere'}}
+
+    def script(peer):
+        peer.receive()
+        peer.send(limit_frame(ACCEPT))
+        peer.receive_type(DATA)
+        peer.say({**answer, "id": 1})
+        peer.receive_type(EOF)
+
+    log = Log(daemons[0])
+    machine = guest("quoted", memory_mib=64)
+    machine.qmp("query-status")
+    with Listener(hosts.b, FAKE_PORT, serving(fake, script)):
+        assert daemons[0].culvert("migrate", "quoted", "fake").returncode != 0
+    (line,) = [x for x in log.lines() if "event=migration.ended" in x]
+    assert line.endswith("reason=\"fake: no' event=ready host='elsewhere\"")
+    machine.kill()
 
 
 def test_a_server_that_never_answers_is_given_up_after_ten_seconds(hosts, daemons):

@@ -19,7 +19,7 @@
 
 #define PAIRS_MOST      4
 #define LATEST_BEGIN_MS 4000
-/* A schedule that takes longer makes no progress. */
+/* A schedule that delivers nothing for so long makes no progress. */
 #define PASSES_MOST 200000
 /* Hosts leave out steps: only after so many passes without any is there truly nothing to do. */
 #define STILL_PASSES 25
@@ -54,6 +54,16 @@ static bool any_open(const struct sim *sim)
 			return true;
 	}
 	return false;
+}
+
+/* What all programs have read */
+static uint64_t delivered(const struct sim *sim)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < 2 * sim->pair_count; i++)
+		bytes += sim->pairs[i / 2].hosts[i % 2].program.read;
+	return bytes;
 }
 
 static void advance(struct sim *sim, bool moved)
@@ -154,12 +164,17 @@ static void check_returned(const struct sim *sim)
 
 static void run(struct sim *sim, uint64_t seed, struct tally *tally)
 {
+	uint64_t before = 0;
+
 	fail_watch(seed);
 	start(sim, seed);
 	for (unsigned passes = 0; any_open(sim); passes++) {
 		if (passes == PASSES_MOST)
 			fail(sim->now_ms, "no progress");
 		advance(sim, pass(sim));
+		if (delivered(sim) != before)
+			passes = 0;
+		before = delivered(sim);
 	}
 	check_returned(sim);
 	for (size_t i = 0; i < sim->pair_count; i++)
