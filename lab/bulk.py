@@ -5,6 +5,7 @@ import threading
 import time
 
 from lab.daemon import Daemon, peer_of
+from lab.wait import wait_until
 
 _PIECE = bytes(1 << 20)
 
@@ -92,7 +93,9 @@ class BulkPair:
         return self
 
     def stream(self, count=1):
+        wanted = len(self.sink.taken) + count
         self.streams += [Stream(self.path) for _ in range(count)]
+        wait_until(lambda: len(self.sink.taken) >= wanted, "streams at the other host")
 
     def stop_streams(self):
         while self.streams:

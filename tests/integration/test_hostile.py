@@ -501,6 +501,15 @@ def test_a_hundred_thousand_pings_are_answered_as_the_link_allows(hosts, daemons
         assert peer.finish()
 
 
+def test_a_flood_of_rates_does_no_harm_and_a_rate_of_nothing_stops_nobody(hosts, daemons, mallory):
+    with channel(hosts, mallory) as peer:
+        for _ in range(100):
+            peer.send((frame(RATE, HUGE) + frame(RATE, 1)) * 500)
+        peer.send(frame(RATE, 0))
+        assert peer.ask("ping") == {"return": {}}
+        assert peer.finish()
+
+
 def test_acknowledgements_without_end_do_no_harm(hosts, daemons, mallory):
     with channel(hosts, mallory) as peer:
         for _ in range(100):
