@@ -19,6 +19,13 @@
 #define DRAIN_LEAST_PERMILLE 15
 #define DRAIN_MOST_PERMILLE  100
 
+/* A queue that is no smaller after so many intervals is not this channel's: others fill it, or
+ * processors are busy. Then it is not paced for a while, which doubles each time. */
+#define DRAIN_INTERVALS  4
+#define DRAINED_PERMILLE 700
+#define LEAVE_FIRST_US   1000000
+#define LEAVE_MOST_US    64000000
+
 /* It rises by small steps at first, then by steps that double. */
 #define STEP_FIRST_PERMILLE 5
 #define STEP_MOST_PERMILLE  160
@@ -36,7 +43,7 @@
 
 void pace_init(struct pace *pace)
 {
-	*pace = (struct pace){.bytes_per_s = PACE_UNLIMITED};
+	*pace = (struct pace){.bytes_per_s = PACE_UNLIMITED, .leave_us = LEAVE_FIRST_US};
 }
 
 bool pace_wants_sample(const struct pace *pace, uint64_t now_us)
@@ -70,23 +77,45 @@ static void set_rate(struct pace *pace, uint64_t rate, unsigned part)
 		pace->bytes_per_s = SLOWEST_BYTES_PER_S;
 }
 
-static void drain(struct pace *pace)
+static unsigned drain_permille(uint32_t queued_us)
 {
-	unsigned part = pace->queued_least_us / (INTERVAL_US / 1000);
+	unsigned part = queued_us / (INTERVAL_US / 1000);
 
 	if (part < DRAIN_LEAST_PERMILLE)
-		part = DRAIN_LEAST_PERMILLE;
-	if (part > DRAIN_MOST_PERMILLE)
-		part = DRAIN_MOST_PERMILLE;
-	set_rate(pace, pace->arrival_rate, 1000 - part);
-	pace->carried_rate = pace->arrival_rate;
+		return DRAIN_LEAST_PERMILLE;
+	return part < DRAIN_MOST_PERMILLE ? part : DRAIN_MOST_PERMILLE;
+}
+
+static void leave_alone(struct pace *pace)
+{
+	pace->bytes_per_s = PACE_UNLIMITED;
+	pace->draining = false;
+	pace->left_until_us = pace->sampled_us + pace->leave_us;
+	if (pace->leave_us < LEAVE_MOST_US)
+		pace->leave_us *= 2;
+}
+
+static void drain(struct pace *pace)
+{
+	if (!pace->draining ||
+		pace->queued_least_us < permille(pace->drain_began_us, DRAINED_PERMILLE)) {
+		pace->drain_began_us = pace->queued_least_us;
+		pace->drain_intervals = 0;
+	}
 	pace->draining = true;
+	if (++pace->drain_intervals > DRAIN_INTERVALS) {
+		leave_alone(pace);
+		return;
+	}
+	set_rate(pace, pace->arrival_rate, 1000 - drain_permille(pace->queued_least_us));
+	pace->carried_rate = pace->arrival_rate;
 }
 
 static void end_drain(struct pace *pace)
 {
 	set_rate(pace, pace->carried_rate, BELOW_PERMILLE);
 	pace->draining = false;
+	pace->leave_us = LEAVE_FIRST_US;
 	pace->steps = 0;
 	pace->step_permille = STEP_FIRST_PERMILLE;
 }
@@ -100,7 +129,7 @@ static void speed_up(struct pace *pace)
 
 static void judge_unpaced(struct pace *pace)
 {
-	if (pace->queued_least_us < QUEUED_BEGIN_US) {
+	if (pace->queued_least_us < QUEUED_BEGIN_US || pace->sampled_us < pace->left_until_us) {
 		pace->queued_intervals = 0;
 		return;
 	}
@@ -156,7 +185,7 @@ size_t pace_portion(const struct pace *pace, size_t least, size_t most)
 {
 	uint64_t portion = pace->arrival_rate * PORTION_US / 1000000;
 
-	if (pace->arrival_rate == 0 || portion > most)
+	if (pace->bytes_per_s == PACE_UNLIMITED || portion > most)
 		return most;
 	return portion < least ? least : (size_t)portion;
 }

@@ -37,6 +37,10 @@ struct pace {
 	uint64_t arrival_rate; /* bytes per second, of the last interval; 0: not known */
 	uint64_t carried_rate; /* ... of the last interval in which there was a queue */
 	bool draining;
+	uint32_t drain_began_us;  /* the queue, when it last had become smaller */
+	unsigned drain_intervals; /* since then */
+	uint64_t left_until_us;   /* not paced before */
+	uint64_t leave_us;        /* how long next time */
 	uint64_t sampled_us;
 	uint64_t began_us; /* the present interval */
 	uint64_t began_bytes;

@@ -23,8 +23,9 @@ struct flow {
 
 static struct flow flows[FLOWS_MOST];
 static unsigned flow_count;
-static double capacity;   /* bytes per second */
-static uint32_t noise_us; /* every second sample's round trip is longer by it */
+static double capacity;     /* bytes per second */
+static uint32_t noise_us;   /* every second sample's round trip is longer by it */
+static uint32_t foreign_us; /* every sample's is: what others have queued */
 static uint64_t now_us;
 
 static double queued_bytes(void)
@@ -71,6 +72,7 @@ static void step(void)
 			.round_trip_least_us = BASE_US,
 		};
 
+		sample.round_trip_us += foreign_us;
 		if (now_us / PACE_SAMPLE_US % 2)
 			sample.round_trip_us += noise_us;
 		if (pace_wants_sample(&flows[i].pace, now_us))
@@ -109,6 +111,7 @@ static int set_up(void **state)
 	flow_count = 0;
 	capacity = GBIT;
 	noise_us = 0;
+	foreign_us = 0;
 	now_us = 1000000;
 	return 0;
 }
@@ -183,6 +186,17 @@ static void two_flows_come_to_share_a_link_fairly(void **state)
 	assert_between(0.6, (flows[0].arrived - first) / (flows[1].arrived - second), 1.7);
 }
 
+static void a_queue_that_the_pace_does_not_drain_is_left_to_those_who_fill_it(void **state)
+{
+	(void)state;
+	foreign_us = 5000;
+	add_flow(0.9 * GBIT);
+	assert_between(0.82 * GBIT, run_ms(5000, NULL), 0.91 * GBIT);
+	assert_between(0.86 * GBIT, run_ms(20000, NULL), 0.91 * GBIT);
+	foreign_us = 0;
+	assert_between(0.89 * GBIT, run_ms(5000, NULL), 0.91 * GBIT);
+}
+
 static void a_flow_that_falls_silent_is_forgotten(void **state)
 {
 	(void)state;
@@ -202,6 +216,8 @@ static void portions_follow_the_rate(void **state)
 	pace_init(&pace);
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 65536);
 	pace.arrival_rate = GBIT;
+	assert_int_equal(pace_portion(&pace, 16384, 65536), 65536);
+	pace.bytes_per_s = GBIT;
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 25000);
 	pace.arrival_rate = GBIT / 10;
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 16384);
@@ -218,6 +234,8 @@ int main(void)
 			round_trips_that_a_busy_processor_lengthens_are_no_queue, set_up),
 		cmocka_unit_test_setup(follows_a_link_that_gets_slower_or_faster, set_up),
 		cmocka_unit_test_setup(two_flows_come_to_share_a_link_fairly, set_up),
+		cmocka_unit_test_setup(
+			a_queue_that_the_pace_does_not_drain_is_left_to_those_who_fill_it, set_up),
 		cmocka_unit_test_setup(a_flow_that_falls_silent_is_forgotten, set_up),
 		cmocka_unit_test_setup(portions_follow_the_rate, set_up),
 	};
