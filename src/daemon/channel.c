@@ -399,7 +399,7 @@ static void channel_pass(struct channel *channel)
 		return;
 	}
 	allotment_apply(&channel->allotment, &channel->flow);
-	if (flow_move(&channel->flow, channel->worker->scratch, now_ms, &err) < 0) {
+	if (flow_move(&channel->flow, channel->worker, now_ms, &err) < 0) {
 		wait_or_end(channel, &err);
 		return;
 	}

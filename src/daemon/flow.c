@@ -77,7 +77,7 @@ int flow_deliver(struct flow *flow, uint64_t now_ms, struct error *err)
 }
 
 /* What TCP says of the link tells how fast it should go. */
-static void sample_pace(struct flow *flow)
+static void sample_pace(struct flow *flow, struct worker *worker)
 {
 	struct pace_sample sample = {.now_us = clock_now_us()};
 	struct socket_state state;
@@ -88,6 +88,7 @@ static void sample_pace(struct flow *flow)
 	sample.arrived_bytes = state.acknowledged_bytes;
 	sample.round_trip_us = state.round_trip_us;
 	sample.round_trip_least_us = state.round_trip_least_us;
+	sample.wanted_us = worker_wanted_us(worker, sample.now_us);
 	pace_note(&flow->pace, &sample);
 }
 
@@ -174,7 +175,6 @@ int flow_send(struct flow *flow, struct error *err)
 /* (A) and (B): take from the local program only what the link can take now. */
 static int feed_link(struct flow *flow, struct error *err)
 {
-	sample_pace(flow);
 	for (int turn = 0; turn < TURNS_MOST; turn++) {
 		int taken;
 
@@ -190,19 +190,20 @@ static int feed_link(struct flow *flow, struct error *err)
 	return 0;
 }
 
-int flow_move(struct flow *flow, unsigned char *scratch, uint64_t now_ms, struct error *err)
+int flow_move(struct flow *flow, struct worker *worker, uint64_t now_ms, struct error *err)
 {
 	int received = 1;
 
 	if (session_tick(&flow->session, now_ms, err) < 0)
 		return -1;
 	for (int turn = 0; received > 0 && turn < TURNS_MOST; turn++) {
-		received = receive(flow, scratch, now_ms, err);
+		received = receive(flow, worker->scratch, now_ms, err);
 		if (received < 0 || flow_deliver(flow, now_ms, err) < 0)
 			return -1;
 	}
 	/* TLS may hold decrypted bytes that poll() cannot see. */
 	flow->again = received > 0;
+	sample_pace(flow, worker);
 	return feed_link(flow, err);
 }
 

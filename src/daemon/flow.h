@@ -33,11 +33,11 @@ struct flow {
 /**
  * (C), (D), (A), (B), and what the clock asks for; only with a link.
  *
- * @scratch  of WORKER_SCRATCH_BYTES: nothing is kept there
+ * @worker   its channel's
  * @errors   ERROR_LINK: the link is lost, the rest may go on over another; ERROR_PEER: broke the
  *           protocol; ERROR_LOCAL: the local socket failed, or no memory
  */
-int flow_move(struct flow *flow, unsigned char *scratch, uint64_t now_ms, struct error *err);
+int flow_move(struct flow *flow, struct worker *worker, uint64_t now_ms, struct error *err);
 
 /** (D) alone: to_local -> local socket. @errors  ERROR_LOCAL */
 int flow_deliver(struct flow *flow, uint64_t now_ms, struct error *err);

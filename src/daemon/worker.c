@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "daemon/channel.h"
+#include "tunnel/pace.h"
 
 #define DRAIN_TURN_MS 20
 #define TIDY_MS       1000
@@ -19,6 +20,7 @@ struct worker *worker_new(struct budget *budget, struct error *err)
 	list_init(&worker->channels);
 	chunk_pool_init(&worker->pool);
 	tls_memory_init(&worker->tls_memory);
+	processor_init(&worker->processor);
 	worker->budget = budget;
 	worker->loop = loop_new(err);
 	if (!worker->loop) {
@@ -62,6 +64,15 @@ void worker_tidy(struct worker *worker)
 	tidy(worker);
 }
 
+uint64_t worker_wanted_us(struct worker *worker, uint64_t now_us)
+{
+	if (now_us >= worker->wanted_at_us + PACE_SAMPLE_US) {
+		worker->wanted_us = processor_wanted_us(&worker->processor);
+		worker->wanted_at_us = now_us;
+	}
+	return worker->wanted_us;
+}
+
 bool worker_drain(struct worker *worker, unsigned timeout_ms)
 {
 	for (unsigned waited_ms = 0; atomic_load(&worker->channel_count) > 0;
@@ -93,6 +104,7 @@ void workers_stop(struct worker **workers, unsigned count)
 		loop_free(workers[i]->loop);
 		chunk_pool_fini(&workers[i]->pool);
 		tls_memory_fini(&workers[i]->tls_memory);
+		processor_fini(&workers[i]->processor);
 		free(workers[i]);
 	}
 }

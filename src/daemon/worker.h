@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "daemon/strangers.h"
 #include "io/loop.h"
+#include "io/processor.h"
 #include "io/tls.h"
 #include "tunnel/budget.h"
 #include "tunnel/chunk.h"
@@ -28,6 +29,9 @@ struct worker {
 	struct strangers strangers; /* links that carry no channel */
 	struct list channels;       /* struct channel */
 	atomic_uint channel_count;
+	struct processor processor;
+	uint64_t wanted_us; /* see worker_wanted_us() */
+	uint64_t wanted_at_us;
 	bool stopping; /* no more links come to it */
 	unsigned char
 		scratch[WORKER_SCRATCH_BYTES]; /* what was just received; nothing is kept here */
@@ -39,6 +43,9 @@ struct worker *worker_new(struct budget *budget, struct error *err);
 /** Memory that its channels have not wanted for a second goes back to the system; call it now and
  * then */
 void worker_tidy(struct worker *worker);
+
+/** How long its thread has run, or waited until it might; looked at again after PACE_SAMPLE_US */
+uint64_t worker_wanted_us(struct worker *worker, uint64_t now_us);
 
 /** Wait until its channels have ended by themselves. @returns whether they have, within @timeout_ms
  */

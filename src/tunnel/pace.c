@@ -36,6 +36,9 @@
 #define IDLE_PERMILLE  700
 #define IDLE_INTERVALS 20
 
+/* Of an interval, in which the thread wanted a processor: there is none to spare. */
+#define BUSY_PERMILLE 800
+
 /* No slower: a sample may have lied. */
 #define SLOWEST_BYTES_PER_S 1000000
 
@@ -53,7 +56,7 @@ bool pace_wants_sample(const struct pace *pace, uint64_t now_us)
 
 static uint64_t permille(uint64_t value, unsigned part)
 {
-	return value / 1000 * part;
+	return value * part / 1000;
 }
 
 static uint32_t queued_us(const struct pace_sample *sample)
@@ -67,6 +70,7 @@ static void begin_interval(struct pace *pace, const struct pace_sample *sample)
 {
 	pace->began_us = sample->now_us;
 	pace->began_bytes = sample->arrived_bytes;
+	pace->began_wanted_us = sample->wanted_us;
 	pace->queued_least_us = UINT32_MAX;
 }
 
@@ -86,10 +90,16 @@ static unsigned drain_permille(uint32_t queued_us)
 	return part < DRAIN_MOST_PERMILLE ? part : DRAIN_MOST_PERMILLE;
 }
 
-static void leave_alone(struct pace *pace)
+static void let_go(struct pace *pace)
 {
 	pace->bytes_per_s = PACE_UNLIMITED;
 	pace->draining = false;
+	pace->queued_intervals = 0;
+}
+
+static void leave_alone(struct pace *pace)
+{
+	let_go(pace);
 	pace->left_until_us = pace->sampled_us + pace->leave_us;
 	if (pace->leave_us < LEAVE_MOST_US)
 		pace->leave_us *= 2;
@@ -174,7 +184,9 @@ void pace_note(struct pace *pace, const struct pace_sample *sample)
 	if (elapsed_us < INTERVAL_US || pace->began_us == sample->now_us)
 		return;
 	pace->arrival_rate = (sample->arrived_bytes - pace->began_bytes) * 1000000 / elapsed_us;
-	if (pace->bytes_per_s == PACE_UNLIMITED)
+	if (sample->wanted_us - pace->began_wanted_us > permille(elapsed_us, BUSY_PERMILLE))
+		let_go(pace);
+	else if (pace->bytes_per_s == PACE_UNLIMITED)
 		judge_unpaced(pace);
 	else
 		judge_paced(pace);

@@ -30,6 +30,7 @@ struct pace_sample {
 	uint64_t arrived_bytes; /* acknowledged by the peer's kernel since it was made */
 	uint32_t round_trip_us; /* smoothed */
 	uint32_t round_trip_least_us;
+	uint64_t wanted_us; /* in which our thread ran or waited for a processor, all in all */
 };
 
 struct pace {
@@ -44,6 +45,7 @@ struct pace {
 	uint64_t sampled_us;
 	uint64_t began_us; /* the present interval */
 	uint64_t began_bytes;
+	uint64_t began_wanted_us;
 	uint32_t queued_least_us;  /* in the present interval */
 	unsigned queued_intervals; /* in a row, while not paced */
 	unsigned idle_intervals;   /* in a row, while paced: the pace was not what limited */

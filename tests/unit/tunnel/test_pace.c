@@ -26,6 +26,7 @@ static unsigned flow_count;
 static double capacity;     /* bytes per second */
 static uint32_t noise_us;   /* every second sample's round trip is longer by it */
 static uint32_t foreign_us; /* every sample's is: what others have queued */
+static unsigned busy_permille;
 static uint64_t now_us;
 
 static double queued_bytes(void)
@@ -70,6 +71,7 @@ static void step(void)
 			.arrived_bytes = (uint64_t)flows[i].arrived,
 			.round_trip_us = BASE_US + (uint32_t)(queued_bytes() / capacity * 1e6),
 			.round_trip_least_us = BASE_US,
+			.wanted_us = now_us * busy_permille / 1000,
 		};
 
 		sample.round_trip_us += foreign_us;
@@ -112,6 +114,7 @@ static int set_up(void **state)
 	capacity = GBIT;
 	noise_us = 0;
 	foreign_us = 0;
+	busy_permille = 100;
 	now_us = 1000000;
 	return 0;
 }
@@ -197,6 +200,21 @@ static void a_queue_that_the_pace_does_not_drain_is_left_to_those_who_fill_it(vo
 	assert_between(0.89 * GBIT, run_ms(5000, NULL), 0.91 * GBIT);
 }
 
+static void a_thread_that_never_rests_is_not_paced(void **state)
+{
+	(void)state;
+	busy_permille = 950;
+	add_flow(1e10);
+	run_ms(1000, NULL);
+	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+	busy_permille = 500;
+	run_ms(1000, NULL);
+	assert_true(flows[0].pace.bytes_per_s != PACE_UNLIMITED);
+	busy_permille = 950;
+	run_ms(100, NULL);
+	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+}
+
 static void a_flow_that_falls_silent_is_forgotten(void **state)
 {
 	(void)state;
@@ -236,6 +254,7 @@ int main(void)
 		cmocka_unit_test_setup(two_flows_come_to_share_a_link_fairly, set_up),
 		cmocka_unit_test_setup(
 			a_queue_that_the_pace_does_not_drain_is_left_to_those_who_fill_it, set_up),
+		cmocka_unit_test_setup(a_thread_that_never_rests_is_not_paced, set_up),
 		cmocka_unit_test_setup(a_flow_that_falls_silent_is_forgotten, set_up),
 		cmocka_unit_test_setup(portions_follow_the_rate, set_up),
 	};
