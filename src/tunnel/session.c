@@ -6,6 +6,10 @@
 /* Deliveries are acknowledged together, but not later than this. */
 #define ACK_DELAY_MS 20
 
+/* Less of a window is not taken while more is to come. */
+#define PIECE_LEAST_BYTES 16384
+#define PIECE_LEAST_PART  4
+
 /* The round trip is seen soon after a link is there, while it is likely to be quiet; an opening
  * does not wait for that. Then now and then while the local program takes much. */
 #define ROUND_FIRST_MS 5
@@ -260,9 +264,23 @@ void session_ask_rate(struct session *session, uint64_t rate)
 	session->rate_due = true;
 }
 
+/* Small pieces of a window that is nearly used up cost as much as large ones; while the peer owes
+ * an ACK, more of it will come (RFC 1122, 4.2.3.4). */
+static bool window_allows(const struct session *session)
+{
+	const struct replay *to_peer = &session->to_peer;
+	uint64_t allowed =
+		session->peer_limit > to_peer->taken ? session->peer_limit - to_peer->taken : 0;
+
+	if (allowed == 0 || to_peer->acknowledged == to_peer->taken)
+		return allowed > 0;
+	return allowed >= PIECE_LEAST_BYTES ||
+		allowed >= (session->peer_limit - to_peer->acknowledged) / PIECE_LEAST_PART;
+}
+
 bool session_wants_local(const struct session *session)
 {
-	return session->state == SESSION_OPEN && session->to_peer.taken < session->peer_limit &&
+	return session->state == SESSION_OPEN && window_allows(session) &&
 		replay_has_space(&session->to_peer);
 }
 

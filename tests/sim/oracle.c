@@ -101,12 +101,16 @@ static void check_not_starved(const struct host *host)
 {
 	const struct session *session = &host->session;
 	const struct replay *replay = &session->to_peer;
+	uint64_t left = session->peer_limit - replay->taken;
 
 	if (session->state != SESSION_OPEN || replay->eof_taken ||
 		replay->taken >= session->peer_limit || session_wants_local(session))
 		return;
 	if (replay->acknowledged == replay->taken)
 		fail(host->now_ms, "host %zu: nothing would ever wake it", host->number);
+	/* A small rest of its window is not worth it: the peer owes an ACK. */
+	if (left < 16384 && left < (session->peer_limit - replay->acknowledged) / 4)
+		return;
 	if (replay->chunks.count < replay->chunk_count_largest &&
 		replay->chunks.count < BUDGET_FLOOR_CHUNKS)
 		fail(host->now_ms, "host %zu: was refused its floor", host->number);

@@ -149,8 +149,26 @@ static void a_raised_limit_lets_more_be_taken(void **state)
 
 	session_space(&fixture->session, &length);
 	session_take(&fixture->session, WINDOW);
-	assert_int_equal(receive_ack(fixture, 0, WINDOW + 1), 0);
+	assert_int_equal(receive_ack(fixture, 0, WINDOW + WINDOW), 0);
 	assert_true(session_wants_local(&fixture->session));
+	assert_non_null(session_space(&fixture->session, &length));
+	assert_int_equal(length, WINDOW);
+}
+
+static void a_small_rest_of_a_window_waits_for_the_ack_that_is_owed(void **state)
+{
+	struct fixture *fixture = *state;
+	size_t length;
+
+	session_space(&fixture->session, &length);
+	session_take(&fixture->session, WINDOW);
+	while (session_unsent(&fixture->session, &length))
+		session_sent(&fixture->session);
+	assert_int_equal(receive_ack(fixture, 1, WINDOW + 1), 0);
+	assert_false(session_wants_local(&fixture->session));
+	assert_null(session_space(&fixture->session, &length));
+	/* Nothing is owed: what there is, is taken. */
+	assert_int_equal(receive_ack(fixture, WINDOW, WINDOW + 1), 0);
 	assert_non_null(session_space(&fixture->session, &length));
 	assert_int_equal(length, 1);
 }
@@ -912,6 +930,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_seen, tear_down)
 		TEST(no_byte_is_taken_beyond_the_peers_limit),
 		TEST(a_raised_limit_lets_more_be_taken),
+		TEST(a_small_rest_of_a_window_waits_for_the_ack_that_is_owed),
 		TEST(the_largest_limit_does_not_wrap),
 		TEST(the_end_passes_at_the_limit),
 		TEST(a_limit_that_runs_backwards_is_refused),
