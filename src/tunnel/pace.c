@@ -184,7 +184,9 @@ void pace_note(struct pace *pace, const struct pace_sample *sample)
 	if (elapsed_us < INTERVAL_US || pace->began_us == sample->now_us)
 		return;
 	pace->arrival_rate = (sample->arrived_bytes - pace->began_bytes) * 1000000 / elapsed_us;
-	if (sample->wanted_us - pace->began_wanted_us > permille(elapsed_us, BUSY_PERMILLE))
+	pace->busy =
+		sample->wanted_us - pace->began_wanted_us > permille(elapsed_us, BUSY_PERMILLE);
+	if (pace->busy)
 		let_go(pace);
 	else if (pace->bytes_per_s == PACE_UNLIMITED)
 		judge_unpaced(pace);
@@ -197,7 +199,7 @@ size_t pace_portion(const struct pace *pace, size_t least, size_t most)
 {
 	uint64_t portion = pace->arrival_rate * PORTION_US / 1000000;
 
-	if (pace->bytes_per_s == PACE_UNLIMITED || portion > most)
+	if (pace->arrival_rate == 0 || pace->busy || portion > most)
 		return most;
 	return portion < least ? least : (size_t)portion;
 }

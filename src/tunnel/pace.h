@@ -42,6 +42,7 @@ struct pace {
 	unsigned drain_intervals; /* since then */
 	uint64_t left_until_us;   /* not paced before */
 	uint64_t leave_us;        /* how long next time */
+	bool busy;                /* in the last interval the thread hardly rested */
 	uint64_t sampled_us;
 	uint64_t began_us; /* the present interval */
 	uint64_t began_bytes;

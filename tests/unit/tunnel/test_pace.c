@@ -234,12 +234,13 @@ static void portions_follow_the_rate(void **state)
 	pace_init(&pace);
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 65536);
 	pace.arrival_rate = GBIT;
-	assert_int_equal(pace_portion(&pace, 16384, 65536), 65536);
-	pace.bytes_per_s = GBIT;
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 25000);
 	pace.arrival_rate = GBIT / 10;
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 16384);
 	pace.arrival_rate = 10000000000;
+	assert_int_equal(pace_portion(&pace, 16384, 65536), 65536);
+	pace.arrival_rate = GBIT;
+	pace.busy = true;
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 65536);
 }
 
