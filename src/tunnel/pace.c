@@ -4,12 +4,8 @@
 /* After a pause the interval tells nothing of the rate. */
 #define PAUSE_US 200000
 
-/* Round trip beyond the least, and an eighth of that: from here on a queue that is worth draining
- * ... */
-#define QUEUED_BEGIN_US 800
-/* ... for so many intervals */
-#define QUEUED_INTERVALS 2
-/* While paced: slower from here on, faster below the other */
+/* Round trip beyond the least, and an eighth of that: above the first there is a queue to drain;
+ * below the second there is none */
 #define QUEUED_MOST_US  400
 #define QUEUED_LEAST_US 200
 
@@ -94,7 +90,6 @@ static void let_go(struct pace *pace)
 {
 	pace->bytes_per_s = PACE_UNLIMITED;
 	pace->draining = false;
-	pace->queued_intervals = 0;
 }
 
 static void leave_alone(struct pace *pace)
@@ -139,26 +134,16 @@ static void speed_up(struct pace *pace)
 
 static void judge_unpaced(struct pace *pace)
 {
-	if (pace->queued_least_us < QUEUED_BEGIN_US || pace->sampled_us < pace->left_until_us) {
-		pace->queued_intervals = 0;
-		return;
-	}
-	if (++pace->queued_intervals < QUEUED_INTERVALS)
-		return;
-	pace->queued_intervals = 0;
 	pace->idle_intervals = 0;
-	drain(pace);
+	if (pace->queued_least_us > QUEUED_MOST_US && pace->sampled_us >= pace->left_until_us)
+		drain(pace);
 }
 
 static void judge_paced(struct pace *pace)
 {
 	bool idle = pace->arrival_rate < permille(pace->bytes_per_s, IDLE_PERMILLE);
 
-	pace->queued_intervals =
-		pace->queued_least_us > QUEUED_MOST_US ? pace->queued_intervals + 1 : 0;
-	/* When less arrives than the pace allows, one interval may have been the fault of a
-	 * processor. */
-	if (pace->queued_intervals > 0 && (!idle || pace->queued_intervals >= QUEUED_INTERVALS))
+	if (pace->queued_least_us > QUEUED_MOST_US)
 		drain(pace);
 	else if (pace->draining)
 		end_drain(pace);
@@ -174,10 +159,8 @@ void pace_note(struct pace *pace, const struct pace_sample *sample)
 	uint64_t elapsed_us = sample->now_us - pace->began_us;
 	uint32_t queued = queued_us(sample);
 
-	if (sample->now_us >= pace->sampled_us + PAUSE_US) {
-		pace->queued_intervals = 0;
+	if (sample->now_us >= pace->sampled_us + PAUSE_US)
 		begin_interval(pace, sample);
-	}
 	pace->sampled_us = sample->now_us;
 	if (queued < pace->queued_least_us)
 		pace->queued_least_us = queued;

@@ -47,11 +47,10 @@ struct pace {
 	uint64_t began_us; /* the present interval */
 	uint64_t began_bytes;
 	uint64_t began_wanted_us;
-	uint32_t queued_least_us;  /* in the present interval */
-	unsigned queued_intervals; /* in a row, while not paced */
-	unsigned idle_intervals;   /* in a row, while paced: the pace was not what limited */
-	unsigned steps;            /* by which it rose since there was a queue */
-	unsigned step_permille;    /* the next one */
+	uint32_t queued_least_us; /* in the present interval */
+	unsigned idle_intervals;  /* in a row, while paced: the pace was not what limited */
+	unsigned steps;           /* by which it rose since there was a queue */
+	unsigned step_permille;   /* the next one */
 };
 
 /** A new connection: nothing is known of it */
