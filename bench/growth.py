@@ -1,30 +1,39 @@
 #!/usr/bin/python3
-"""How the cost of a migration grows with the guest, as one line of JSON for each migration.
+"""How the cost of the tunnel grows, as the tables in docs/performance/ that bench/growth.gp draws.
 
-    bench/growth.py size  [--mib 256,512,...]   a calm guest, pre-copy; no limit on the link
-    bench/growth.py dirty [--rates 0,50,...]    MiB/s that the guest writes; 1 Gbit/s, each mode
+    bench/growth.py size        a calm guest of 0.25 to 8 GiB, pre-copy, no limit on the link
+    bench/growth.py dirty       MiB/s that a guest of 512 MiB writes, each mode, 1 Gbit/s
+    bench/growth.py channels    1 to 256 streams at once
+    bench/growth.py roundtrip   0 to 80 ms there and back, one stream, 1 Gbit/s
 
-Every point is measured through Culvert and natively, over QEMU's own TCP, by turns. Needs root; run
-`make` first. `bench/growth.gp` draws what is in docs/performance/.
+A second way beside Culvert is measured by turns: QEMU's own TCP, or a TCP connection. Needs root; run
+`make` first.
 """
 
 import argparse
-import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
+import types
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+from bench import compare, tunnels  # noqa: E402
 from lab import native  # noqa: E402
 from lab.certificates import Authority  # noqa: E402
 from lab.daemon import daemon_pair  # noqa: E402
-from lab.guest import build_kernel  # noqa: E402
+from lab.guest import REPOSITORY, build_kernel  # noqa: E402
 from lab.hosts import Hosts  # noqa: E402
 from lab.machine import Machine  # noqa: E402
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+NAN = float("nan")
+SIZES_MIB = (256, 512, 1024, 2048, 4096, 8192)
+RATES_MIB = (1, 10, 25, 50, 75, 100, 200)
+CHANNELS = (1, 4, 16, 64, 256)
+ROUND_TRIPS_MS = (0, 10, 20, 40, 80)
 CALM_RATE_MIB = 1
 LONGEST_S = 600
 PRECOPY_LONGEST_S = 60
@@ -38,80 +47,117 @@ def cpu_s(pid):
 
 def natively(hosts, source, destination, mode, longest_s):
     finished = native.migrate(source, destination, mode, timeout=longest_s)
-    return {"total_ms": finished["total-time"], "downtime_ms": finished["downtime"],
-            "transferred_bytes": finished["ram"]["transferred"],
-            "page_requests": finished["ram"]["postcopy-requests"]}  # fmt: skip
+    return {"total_s": finished["total-time"] / 1000, "downtime_ms": finished["downtime"]}
 
 
 def through_culvert(hosts, source, destination, mode, longest_s):
     daemons = daemon_pair(hosts, Authority(hosts.directory / "certificates"))
     for daemon in daemons:
         daemon.start()
-    before = [cpu_s(daemon.pid) for daemon in daemons]
-    command = ("migrate", source.name, hosts.b.name, "--mode", mode, "--switch", "pass:1")
-    daemons[0].culvert(*(command if mode == "hybrid" else command[:5]), check=True, timeout=longest_s)
+    before = sum(cpu_s(daemon.pid) for daemon in daemons)
+    command = ("migrate", source.name, hosts.b.name, "--mode", mode)
+    daemons[0].culvert(*command, check=True, timeout=longest_s)
     (migration,) = daemons[0].migrations()
-    spent = [cpu_s(daemon.pid) - begun for daemon, begun in zip(daemons, before)]
-    gib = migration["ram_transferred_bytes"] / 2**30
-    return {"total_ms": migration["total_ms"], "downtime_ms": migration["downtime_ms"],
-            "transferred_bytes": migration["ram_transferred_bytes"],
-            "page_requests": migration["page_requests"],
-            "source_cpu_s_per_gib": spent[0] / gib,
-            "destination_cpu_s_per_gib": spent[1] / gib}  # fmt: skip
+    spent = sum(cpu_s(daemon.pid) for daemon in daemons) - before
+    return {"total_s": migration["total_ms"] / 1000, "downtime_ms": migration["downtime_ms"],
+            "cpu_s_per_gib": spent / (migration["ram_transferred_bytes"] / 2**30)}  # fmt: skip
 
 
-WAYS = {"culvert": through_culvert, "native": natively}
-
-
-def measure(kernel, way, memory_mib, dirty, mode, link, longest_s=LONGEST_S):
-    """One migration between fresh hosts; {"ended": False} when it takes longer than that."""
+def migrate(way, memory_mib, dirty, mode, link, longest_s=LONGEST_S):
+    """One migration between fresh hosts; nothing when it takes longer than that."""
     with Hosts(rate=link) as hosts:
-        source = Machine(hosts.a, "vm", kernel, memory_mib, dirty=dirty)
-        destination = Machine(hosts.b, "vm", kernel, memory_mib, incoming=True)
+        source = Machine(hosts.a, "vm", build_kernel(), memory_mib, dirty=dirty)
+        destination = Machine(hosts.b, "vm", build_kernel(), memory_mib, incoming=True)
         source.wait_running(timeout=LONGEST_S)
         try:
-            figures = WAYS[way](hosts, source, destination, mode, longest_s)
+            figures = way(hosts, source, destination, mode, longest_s)
         except (TimeoutError, subprocess.TimeoutExpired):
-            return {"ended": False}
+            return {}
         alive = destination.wait_until_alive(timeout=LONGEST_S)
         if alive["corrupt"]:
             raise RuntimeError(f"{alive['corrupt']} corrupt pages")
-        return {"ended": True, **figures, "gap_ms": alive["longest_gap_ms"]}
+        return figures
 
 
-def points_of_size(words):
-    for memory_mib in words.mib:
+def size_rows():
+    yield "mib", "culvert_s", "tcp_s", "cpu_s_per_gib", "culvert_downtime_ms", "tcp_downtime_ms"
+    for memory_mib in SIZES_MIB:
         # What the guest itself needs is not filled.
         dirty = {"mib": memory_mib * 3 // 4 - 64, "rate_mib": CALM_RATE_MIB}
-        yield {"memory_mib": memory_mib}, (memory_mib, dirty, "precopy", None)
+        ours, theirs = (
+            migrate(way, memory_mib, dirty, "precopy", None) for way in (through_culvert, natively)
+        )
+        yield (memory_mib, ours["total_s"], theirs["total_s"], ours["cpu_s_per_gib"],
+               ours["downtime_ms"], theirs["downtime_ms"])  # fmt: skip
 
 
-def points_of_dirty(words):
-    for mode in ("precopy", "hybrid", "postcopy"):
-        longest_s = PRECOPY_LONGEST_S if mode == "precopy" else LONGEST_S
-        for rate_mib in words.rates:
-            dirty = {"mib": 384, "pattern": "mixed", "rate_mib": max(rate_mib, CALM_RATE_MIB)}
-            yield {"rate_mib": rate_mib, "mode": mode}, (512, dirty, mode, "1gbit", longest_s)
+def dirty_rows():
+    modes = ("hybrid", "postcopy", "precopy")
+    yield ("mib_per_s", *(f"{mode}_s" for mode in modes), *(f"{mode}_downtime_ms" for mode in modes))
+    for rate_mib in RATES_MIB:
+        dirty = {"mib": 384, "pattern": "mixed", "rate_mib": rate_mib}
+        runs = [
+            migrate(through_culvert, 512, dirty, mode, "1gbit",
+                    PRECOPY_LONGEST_S if mode == "precopy" else LONGEST_S)
+            for mode in modes
+        ]  # fmt: skip
+        yield (rate_mib, *(run.get("total_s", NAN) for run in runs),
+               *(run.get("downtime_ms", NAN) for run in runs))  # fmt: skip
 
 
-def numbers(text):
-    return [int(word) for word in text.split(",")]
+def compared(link, test, peers, rounds):
+    """Medians of the harness' figures, for each peer"""
+    starters = tunnels.read_file(pathlib.Path(__file__).with_name("culvert.json"))
+    words = types.SimpleNamespace(out=None, rounds=rounds)
+    results = compare.run_link(link, [test], peers, starters, words)
+
+    def median(peer, key):
+        values = [x[key] for x in results if x["peer"] == peer and key in x]
+        return statistics.median(values) if values else NAN
+
+    return median
+
+
+def channels_rows(rounds):
+    yield "channels", "gib_per_s", "cpu_s_per_gib", "fairness", "idle_kib", "opening_ms"
+    for count in CHANNELS:
+        test = f"many{count}"
+        compare.TESTS[test] = ["bulk", "--channels", str(count)]
+        median = compared("fast", test, [compare.OURS], rounds)
+        yield (count, median(compare.OURS, "gib_per_s"), median(compare.OURS, "cpu_s_per_gib"),
+               median(compare.OURS, "fairness"), median(compare.OURS, "idle_kib") / count,
+               median(compare.OURS, "opening_ms"))  # fmt: skip
+
+
+def roundtrip_rows(rounds):
+    yield "ms", "culvert_gib_per_s", "tcp_gib_per_s"
+    for round_trip_ms in ROUND_TRIPS_MS:
+        delay = ["--delay", str(round_trip_ms // 2), "--rate", "1000"]
+        compare.LINKS["line"] = {"tun": delay, "load": ["--warm", "4", "--seconds", "4"]}
+        median = compared("line", "bulk", [compare.OURS, tunnels.DIRECT], rounds)
+        yield (round_trip_ms, median(compare.OURS, "gib_per_s"), median(tunnels.DIRECT, "gib_per_s"))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("sweep", choices=["size", "dirty"])
-    parser.add_argument("--mib", type=numbers, default=[256, 512, 1024, 2048, 4096, 8192])
-    parser.add_argument("--rates", type=numbers, default=[0, 25, 50, 75, 100, 150])
-    parser.add_argument("--rounds", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sweep", choices=["size", "dirty", "channels", "roundtrip"])
+    parser.add_argument("--rounds", type=int, default=3, help="of channels and roundtrip")
     words = parser.parse_args()
-    kernel = build_kernel()
-    points = {"size": points_of_size, "dirty": points_of_dirty}[words.sweep]
-    for number in range(words.rounds):
-        for point, arguments in points(words):
-            for way in WAYS:
-                figures = measure(kernel, way, *arguments)
-                print(json.dumps({"way": way, "round": number, **point, **figures}), flush=True)
+    rows = {
+        "size": size_rows,
+        "dirty": dirty_rows,
+        "channels": lambda: channels_rows(words.rounds),
+        "roundtrip": lambda: roundtrip_rows(words.rounds),
+    }[words.sweep]
+    table = REPOSITORY / "docs" / "performance" / f"{words.sweep}.tsv"
+    table.parent.mkdir(exist_ok=True)
+    lines = []
+    for row in rows():
+        lines.append("\t".join(x if isinstance(x, str) else f"{x:.4g}" for x in row))
+        print(lines[-1], flush=True)
+    table.write_text("# " + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
