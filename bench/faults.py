@@ -47,6 +47,16 @@ def percentile(values, percent):
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
+BOUNDS_MS = (0.5, 1, 1.5, 2, 3, 5, 10, 20, 40)
+
+
+def histogram(latencies_ms):
+    """Percent of them up to each bound, and beyond the last"""
+    edges = (0, *BOUNDS_MS, float("inf"))
+    parts = [sum(low < x <= high for x in latencies_ms) for low, high in zip(edges, edges[1:])]
+    return [100 * part / len(latencies_ms) for part in parts]
+
+
 def summary(latencies_ms):
     return {
         "count": len(latencies_ms),
@@ -79,8 +89,9 @@ def measure(kernel, migrate):
         verdict = destination.verdict()
         if verdict["corrupt"]:
             raise RuntimeError(f"{verdict['corrupt']} corrupt pages")
-        return {**summary(fault_latencies_ms(destination.log_path.read_text())),
-                "total_ms": total_ms, "gap_ms": verdict["longest_gap_ms"]}  # fmt: skip
+        latencies_ms = fault_latencies_ms(destination.log_path.read_text())
+        return latencies_ms, {**summary(latencies_ms), "total_ms": total_ms,
+                              "gap_ms": verdict["longest_gap_ms"]}  # fmt: skip
 
 
 def tell(title, figures):
@@ -101,12 +112,18 @@ def main():
     print(f"link {LINK['rate']}, guest {LOAD['mib']} MiB at random, TCP {congestion}")
     kernel = build_kernel()
     results = {kind: [] for kind in kinds}
+    latencies_ms = {kind: [] for kind in kinds}
     for run in range(1, arguments.runs + 1):
         for kind, migrate in kinds.items():
-            results[kind].append(measure(kernel, migrate))
-            tell(f"{kind} {run}", results[kind][-1])
+            waits_ms, figures = measure(kernel, migrate)
+            latencies_ms[kind] += waits_ms
+            results[kind].append(figures)
+            tell(f"{kind} {run}", figures)
     for kind, runs in results.items():
         tell(f"{kind} median", {key: statistics.median(r[key] for r in runs) for key in runs[0]})
+    print(f"{'percent, ms up to':<17}", " ".join(f"{bound:>5}" for bound in (*BOUNDS_MS, "more")))
+    for kind, waits_ms in latencies_ms.items():
+        print(f"{kind:<17}", " ".join(f"{part:5.1f}" for part in histogram(waits_ms)))
 
 
 if __name__ == "__main__":
