@@ -50,6 +50,7 @@ static void begin(struct opening *opening, struct link *link, uint64_t peer_limi
 		.name = opening->name,
 		.peer_limit = peer_limit,
 		.resume_deadline_ms = opening->peer->resume_deadline_ms,
+		.silence_timeout_ms = opening->peer->silence_timeout_ms,
 		.redial = opening->redial,
 		.scheduler = opening->daemon->scheduler,
 		.terms = opening->terms,

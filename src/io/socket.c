@@ -16,7 +16,8 @@
 #include "base/descriptor.h"
 
 #define HYPERVISOR_SEND_BUFFER_BYTES 16384
-#define USER_TIMEOUT_MS              20000
+/* Of a link whose peer is not known yet */
+#define USER_TIMEOUT_MS 20000
 
 static void set_option(int fd, int level, int name, int value)
 {
@@ -122,6 +123,12 @@ void socket_set_pacing(int fd, uint64_t bytes_per_s)
 	unsigned long rate = bytes_per_s < ULONG_MAX ? (unsigned long)bytes_per_s : ULONG_MAX;
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
+}
+
+void socket_set_patience(int fd, uint64_t patience_ms)
+{
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+		patience_ms < INT_MAX ? (int)patience_ms : INT_MAX);
 }
 
 int socket_pair(int pair[2], struct error *err)

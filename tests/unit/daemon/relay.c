@@ -35,8 +35,17 @@ static bool pass(int from, int to)
 	return got > 0 && send(to, bytes, (size_t)got, MSG_NOSIGNAL) == got;
 }
 
+/* A black hole: nobody is told anything */
+static void hold(const struct relay *relay, int opener)
+{
+	struct pollfd watched[2] = {
+		{.fd = opener, .events = POLLRDHUP}, {.fd = relay->stop[0], .events = POLLIN}};
+
+	(void)poll(watched, 2, -1);
+}
+
 /* Until the fault, an end, or relay_stop() */
-static void carry(const struct relay *relay, int opener, int acceptor, enum relay_fault fault)
+static void carry(struct relay *relay, int opener, int acceptor, enum relay_fault fault)
 {
 	struct pollfd watched[3] = {{.fd = opener, .events = POLLIN},
 		{.fd = acceptor, .events = POLLIN}, {.fd = relay->stop[0], .events = POLLIN}};
@@ -44,6 +53,11 @@ static void carry(const struct relay *relay, int opener, int acceptor, enum rela
 	unsigned char first = 0;
 
 	while (poll(watched, 3, -1) > 0 && watched[2].revents == 0) {
+		if (atomic_load(&relay->stalled)) {
+			hold(relay, opener);
+			atomic_store(&relay->stalled, false);
+			return;
+		}
 		if (watched[1].revents) {
 			if (asked && fault == RELAY_LOSES_ANSWER)
 				return;

@@ -16,6 +16,8 @@ enum relay_fault {
 struct relay {
 	enum relay_fault faults[RELAY_FAULTS_MOST]; /* of the first connections; then none */
 	_Atomic unsigned connection_count;
+	_Atomic bool stalled; /* nothing passes over the connection there is, until the opener
+				 leaves it */
 	int listener;
 	int stop[2];
 	struct hosts *hosts;

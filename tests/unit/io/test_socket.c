@@ -130,6 +130,8 @@ static void both_ends_of_a_link_queue_little(void **state)
 	assert_int_equal(option(accepted, TCP_NOTSENT_LOWAT), SOCKET_UNSENT_BYTES);
 	assert_true(option(fd, TCP_NODELAY));
 	assert_true(option(accepted, TCP_NODELAY));
+	socket_set_patience(fd, 3500);
+	assert_int_equal(option(fd, TCP_USER_TIMEOUT), 3500);
 }
 
 static void a_link_that_is_not_read_has_no_room(void **state)
