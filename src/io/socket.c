@@ -178,9 +178,10 @@ int socket_listen_unix(const char *path, mode_t mode, gid_t group, struct error 
 	if (unix_address(path, &address, err) < 0)
 		return -1;
 	other = socket_connect_unix(path, &ignored);
-	if (other >= 0 || errno == EAGAIN)
-		return error_set(err, ERROR_LOCAL,
-			"somebody listens on %s already: is culvertd running twice?", path);
+	if (other >= 0 || errno == EAGAIN) {
+		errno = EADDRINUSE;
+		return error_set(err, ERROR_LOCAL, "somebody listens on %s already", path);
+	}
 	if (unlink(path) < 0 && errno != ENOENT)
 		return error_errno(err, "cannot replace %s", path);
 	/* Nobody may connect before mode and group are right. */
