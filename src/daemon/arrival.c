@@ -25,6 +25,7 @@ struct arrival {
 	struct open_message open; /* a new channel's */
 	char peer[64];
 	uint64_t resume_deadline_ms;
+	uint64_t silence_timeout_ms;
 	struct channel *resumed; /* held; NULL: a new channel */
 	struct resume_message resume;
 };
@@ -184,6 +185,7 @@ static void on_asked(struct link *link, const struct handshake *question, void *
 	arrival->open = question->open;
 	snprintf(arrival->peer, sizeof(arrival->peer), "%s", peer->name);
 	arrival->resume_deadline_ms = peer->resume_deadline_ms;
+	arrival->silence_timeout_ms = peer->silence_timeout_ms;
 	link_grant(link, channel_first_limit());
 }
 
@@ -192,6 +194,7 @@ static void carry_new(struct arrival *arrival, struct link *link, const struct h
 	struct channel_settings settings = {
 		.peer_limit = answer->peer_limit,
 		.resume_deadline_ms = arrival->resume_deadline_ms,
+		.silence_timeout_ms = arrival->silence_timeout_ms,
 		.table = arrival->daemon->channels,
 		.scheduler = arrival->daemon->scheduler,
 		.terms = arrival->terms,

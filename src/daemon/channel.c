@@ -11,17 +11,16 @@
 #include "daemon/flow.h"
 #include "daemon/redial.h"
 #include "daemon/scheduler.h"
+#include "io/socket.h"
 
 /* How long a local program may take what came before a RESET */
 #define LINGER_MS 2000
 
-/* ... of every channel; its budget is its worker's */
+/* ... of every channel; its budget is its worker's, the rest its peer's */
 static const struct session_settings session_settings = {
 	/* Of a link of 10 Gbit/s, 50 MB are under way in 40 ms. */
 	.replay_bytes = 128 << 20,
 	.window = {.least_bytes = 128 << 10, .ample_bytes = 2 << 20, .most_bytes = 128 << 20},
-	.heartbeat_ms = 800,
-	.silence_ms = 2800,
 };
 
 struct channel {
@@ -256,6 +255,16 @@ static void lose_link(struct channel *channel, const struct error *why)
 		redial_begin(channel->redial);
 }
 
+static void take_link(struct channel *channel, struct link *link)
+{
+	uint64_t silence_ms = channel->flow.session.settings.silence_ms;
+
+	/* The session hears sooner of a peer that is silent; a peer that is heard and hears nothing
+	 * is for the kernel to find out. */
+	socket_set_patience(link_descriptor(link), silence_ms + silence_ms / 4);
+	link_carry(link, on_link, channel);
+}
+
 /* A new link is proven: go on where both sides are. */
 static void gain_link(
 	struct channel *channel, struct link *link, uint64_t delivered, uint64_t limit)
@@ -266,7 +275,7 @@ static void gain_link(
 		channel->flow.session.to_peer.sent - delivered);
 	flow_gain_link(&channel->flow, link, delivered, limit, now_ms);
 	allotment_renew(&channel->allotment);
-	link_carry(link, on_link, channel);
+	take_link(channel, link);
 	set_timer(channel);
 }
 
@@ -464,13 +473,17 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	pace_init(&channel->flow.pace);
 	channel->timer_ms = UINT64_MAX;
 	session.budget = worker->budget;
+	session.silence_ms = settings->silence_timeout_ms;
+	/* Each PING is answered, however often the peer sends its own: three chances to be heard.
+	 */
+	session.heartbeat_ms = 2 * settings->silence_timeout_ms / 7;
 	session_init(&channel->flow.session, &session, &worker->pool, settings->peer_limit,
 		loop_now_ms(worker->loop));
 	list_append(&worker->channels, &channel->place);
 	atomic_fetch_add(&worker->channel_count, 1);
 	allotment_init(&channel->allotment, settings->name.service, settings->terms);
 	scheduler_join(settings->scheduler, &channel->allotment);
-	link_carry(link, on_link, channel);
+	take_link(channel, link);
 	channel_report_begin(&channel->report, &settings->name);
 	channel->flow.again = true;
 	set_timer(channel);

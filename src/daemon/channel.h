@@ -32,6 +32,7 @@ struct channel_settings {
 	struct channel_name name;
 	uint64_t peer_limit;         /* from the handshake */
 	uint64_t resume_deadline_ms; /* how long to wait for a new link */
+	uint64_t silence_timeout_ms; /* a peer silent so long has lost its link */
 	struct redial *redial;       /* opener: how to make one; owned. Acceptor: NULL */
 	struct channel_table *table; /* acceptor: to leave when it has ended. Opener: NULL */
 	struct scheduler *scheduler; /* or NULL: nothing limits it */

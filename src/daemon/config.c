@@ -17,6 +17,10 @@
 /* How long a channel waits for a new link */
 #define RESUME_DEADLINE_MS 300000
 
+/* Shorter, a lost packet that is sent again would be taken for a lost link. */
+#define SILENCE_LEAST_MS 500
+#define SILENCE_MOST_MS  60000
+
 /* What all channels together may hold of bytes not yet acknowledged, beyond a floor for each */
 #define REPLAY_MEMORY_BYTES       ((size_t)256 << 20)
 #define REPLAY_MEMORY_LEAST_BYTES ((size_t)1 << 20)
@@ -128,6 +132,19 @@ static int set_memory(size_t *place, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_silence(uint64_t *place, const char *value, struct error *err)
+{
+	uint64_t silence_ms;
+
+	if (parse_duration(value, &silence_ms, err) < 0)
+		return -1;
+	if (silence_ms < SILENCE_LEAST_MS || silence_ms > SILENCE_MOST_MS)
+		return error_set(err, ERROR_USAGE, "'%s' is not a duration from %dms to %ds", value,
+			SILENCE_LEAST_MS, SILENCE_MOST_MS / 1000);
+	*place = silence_ms;
+	return 0;
+}
+
 static int set_host_key(
 	struct config *config, const char *key, const char *value, struct error *err)
 {
@@ -185,6 +202,8 @@ static int set_peer_key(struct config_peer *peer, unsigned line, const char *key
 		return each_word(value, add_service, &permitting, err);
 	if (strcmp(key, "resume_deadline") == 0)
 		return parse_duration(value, &peer->resume_deadline_ms, err);
+	if (strcmp(key, "silence_timeout") == 0)
+		return set_silence(&peer->silence_timeout_ms, value, err);
 	return error_set(err, ERROR_USAGE, "is not a key of a [peer]");
 }
 
@@ -210,8 +229,9 @@ static struct config_peer *peer_of_section(
 		return NULL;
 	}
 	config->peers = peers;
-	peers[config->peer_count] =
-		(struct config_peer){.line = line, .resume_deadline_ms = RESUME_DEADLINE_MS};
+	peers[config->peer_count] = (struct config_peer){.line = line,
+		.resume_deadline_ms = RESUME_DEADLINE_MS,
+		.silence_timeout_ms = CONFIG_SILENCE_MS};
 	snprintf(peers[config->peer_count].name, sizeof(peers->name), "%s", name);
 	return &config->peers[config->peer_count++];
 }

@@ -16,7 +16,9 @@
 #define CONFIG_DEFAULT_PORT   "16520"
 #define CONFIG_ADDRESSES_MOST 8
 #define CONFIG_FORWARDS_MOST  64
-#define CONFIG_SOCKET_BYTES   108 /* a unix socket's path, with its end */
+/* How long a peer may be silent by default */
+#define CONFIG_SILENCE_MS   2800
+#define CONFIG_SOCKET_BYTES 108 /* a unix socket's path, with its end */
 
 struct config_addresses {
 	struct host_port list[CONFIG_ADDRESSES_MOST];
@@ -52,6 +54,7 @@ struct config_peer {
 	struct config_permission *permissions;
 	size_t permission_count;
 	uint64_t resume_deadline_ms;
+	uint64_t silence_timeout_ms;
 	unsigned line;
 };
 

@@ -502,6 +502,11 @@ bool link_was_refused(const struct link *link)
 	return link->handshake.state == HANDSHAKE_REFUSED;
 }
 
+bool link_has_asked(const struct link *link)
+{
+	return link->handshake.unsent_length == 0;
+}
+
 bool link_peer_is(const struct link *link, const char *identity)
 {
 	return tls_peer_is(link->stream, identity);

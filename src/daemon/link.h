@@ -65,6 +65,9 @@ void link_move(
 /** In failed(): whether the peer, proven, refused what was asked */
 bool link_was_refused(const struct link *link);
 
+/** In failed(): whether what was to be asked may have reached the peer */
+bool link_has_asked(const struct link *link);
+
 /** Whether the peer's certificate names @identity */
 bool link_peer_is(const struct link *link, const char *identity);
 

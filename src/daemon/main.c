@@ -188,7 +188,11 @@ static int listen_for_clients(struct server *server, struct error *err)
 		make_directory(config->qmp_directory, err) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/control.sock", config->runtime_directory);
+	errno = 0;
 	fd = socket_listen_unix(path, 0660, config->control_group, err);
+	if (fd < 0 && errno == EADDRINUSE)
+		return error_set(err, ERROR_LOCAL,
+			"somebody listens on %s already: is culvertd running twice?", path);
 	if (fd < 0)
 		return -1;
 	/* From here on the socket is ours to remove; before, it may be another culvertd's. */

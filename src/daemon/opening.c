@@ -5,9 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
 #include "daemon/redial.h"
 #include "io/socket.h"
+
+/* How long a channel that may be there already is asked for. Longer than a forwarder's patience,
+ * which must not open another one meanwhile. */
+#define RESUME_PATIENCE_MS 5000
 
 /* Lives on the waiting thread's stack: the thread leaves only once done is set. */
 struct opening {
@@ -22,6 +27,9 @@ struct opening {
 	int local_fd;
 	struct redial *redial; /* until a channel has it */
 	struct channel *channel;
+	bool uncertain;      /* the link was lost when OPEN may have been granted */
+	bool unknown;        /* ... but it was not: the peer has said so */
+	uint64_t patient_ms; /* until then it may be found out; 0: it never was uncertain */
 	struct error err;
 	uv_mutex_t lock;
 	uv_cond_t changed;
@@ -36,32 +44,74 @@ static void finish(struct opening *opening)
 	uv_mutex_unlock(&opening->lock);
 }
 
-static void on_up(struct link *link, const struct handshake *answer, void *owner)
+static void begin(struct opening *opening, struct link *link, uint64_t peer_limit)
 {
-	struct opening *opening = owner;
 	struct channel_settings settings = {
 		.name = opening->name,
-		.peer_limit = answer->peer_limit,
+		.peer_limit = peer_limit,
 		.resume_deadline_ms = opening->peer->resume_deadline_ms,
+		.silence_timeout_ms = opening->peer->silence_timeout_ms,
 		.redial = opening->redial,
 		.scheduler = opening->daemon->scheduler,
 		.terms = opening->terms,
 	};
 
 	snprintf(opening->peer_text, sizeof(opening->peer_text), "%s", link_peer_text(link));
-	redial_prefer(opening->redial, opening->address);
 	opening->redial = NULL;
 	opening->channel = channel_start(
 		opening->worker, link, fd_take(&opening->local_fd), &settings, &opening->err);
 	finish(opening);
 }
 
+static void on_resumed(struct link *link, const struct handshake *answer, void *owner)
+{
+	struct opening *opening = owner;
+
+	if (answer->peer_delivered == 0) {
+		begin(opening, link, answer->peer_limit);
+		return;
+	}
+	link_abort(link);
+	error_set(&opening->err, ERROR_PEER, "the peer resumed at an impossible position");
+	finish(opening);
+}
+
+static void on_resume_refused(const struct error *why, void *owner)
+{
+	struct opening *opening = owner;
+
+	(void)why;
+	opening->unknown = true;
+	finish(opening);
+}
+
+static void on_resume_failed(void *owner)
+{
+	finish(owner);
+}
+
+static const struct redial_events redial_events = {
+	.up = on_resumed, .refused = on_resume_refused, .failed = on_resume_failed};
+
+static void on_up(struct link *link, const struct handshake *answer, void *owner)
+{
+	struct opening *opening = owner;
+
+	redial_prefer(opening->redial, opening->address);
+	begin(opening, link, answer->peer_limit);
+}
+
 static void on_failed(struct link *link, const struct error *err, void *owner)
 {
 	struct opening *opening = owner;
 
-	(void)link;
 	opening->err = *err;
+	if (err->code == ERROR_LINK && link_has_asked(link) && !link_was_refused(link)) {
+		opening->uncertain = true;
+		redial_prefer(opening->redial, opening->address);
+		redial_set_owner(opening->redial, opening->worker, &redial_events, opening);
+		redial_begin(opening->redial);
+	}
 	finish(opening);
 }
 
@@ -80,20 +130,50 @@ static void open_here(void *argument)
 	OPENSSL_cleanse(&question, sizeof(question));
 }
 
-static void try_address(struct opening *opening)
+static void resume_here(void *argument)
+{
+	struct opening *opening = argument;
+
+	redial_try(opening->redial, 0, channel_first_limit());
+	if (redial_due_ms(opening->redial) != UINT64_MAX)
+		finish(opening); /* nothing is under way */
+}
+
+/* @returns whether it ran and finished; else the loop runs no more */
+static bool run_and_wait(struct opening *opening, void (*task)(void *argument))
 {
 	opening->done = false;
-	if (!loop_post(opening->worker->loop, open_here, opening)) {
+	if (!loop_post(opening->worker->loop, task, opening)) {
 		error_set(&opening->err, ERROR_LINK, "culvertd is stopping");
-		return;
+		return false;
 	}
 	uv_mutex_lock(&opening->lock);
 	while (!opening->done)
 		uv_cond_wait(&opening->changed, &opening->lock);
 	uv_mutex_unlock(&opening->lock);
+	return true;
 }
 
-/* The next address is worth trying only when this one was not reached. */
+/* A channel whose ACCEPT was lost is there, and has its local program: another OPEN would make
+ * another one, and leave this one to its deadline.
+ *
+ * @returns whether the peer knows nothing of it */
+static bool try_resume(struct opening *opening)
+{
+	opening->unknown = false;
+	if (opening->patient_ms == 0)
+		opening->patient_ms = clock_deadline_ms(RESUME_PATIENCE_MS);
+	do {
+		uv_sleep((unsigned)clock_left_ms(redial_due_ms(opening->redial)));
+		if (clock_left_ms(opening->patient_ms) == 0 ||
+			atomic_load(&opening->daemon->ending))
+			return false;
+	} while (run_and_wait(opening, resume_here) && !opening->channel && !opening->unknown &&
+		opening->err.code == ERROR_LINK);
+	return opening->unknown;
+}
+
+/* The next address is worth trying only when this one was not reached. @returns whether it was */
 static bool try_host(
 	struct opening *opening, const struct host_port *where, const struct addrinfo *found)
 {
@@ -101,8 +181,9 @@ static bool try_host(
 
 	for (opening->address = found; opening->address && !decided;
 		opening->address = opening->address->ai_next) {
-		try_address(opening);
-		decided = opening->channel || opening->err.code != ERROR_LINK;
+		opening->uncertain = false;
+		(void)run_and_wait(opening, open_here);
+		decided = opening->channel || opening->uncertain || opening->err.code != ERROR_LINK;
 	}
 	if (!opening->channel)
 		error_prefix(&opening->err, "%s at %s port %s", opening->peer->name, where->host,
@@ -110,12 +191,24 @@ static bool try_host(
 	return decided;
 }
 
-/* Try the peer's addresses in turn; all of them are kept for a later loss of the link. */
+static void try_hosts(struct opening *opening, struct addrinfo *const found[])
+{
+	const struct config_addresses *addresses = &opening->peer->addresses;
+	bool decided = false;
+
+	for (size_t i = 0; i < addresses->count && !decided; i++) {
+		if (found[i])
+			decided = try_host(opening, &addresses->list[i], found[i]);
+	}
+}
+
+/* Try the peer's addresses in turn; all of them are kept for a later loss of the link. What is
+ * asked again keeps its id: should the first OPEN still arrive, it cannot become a second channel.
+ */
 static void try_peer(struct opening *opening)
 {
 	const struct config_addresses *addresses = &opening->peer->addresses;
 	struct addrinfo *found[CONFIG_ADDRESSES_MOST];
-	bool decided = false;
 
 	if (addresses->count == 0)
 		error_set(&opening->err, ERROR_USAGE, "[peer %s] has no 'address' in culvert.conf",
@@ -127,9 +220,10 @@ static void try_peer(struct opening *opening)
 		for (const struct addrinfo *address = found[i]; address; address = address->ai_next)
 			redial_add(opening->redial, address);
 	}
+	do
+		try_hosts(opening, found);
+	while (opening->uncertain && try_resume(opening));
 	for (size_t i = 0; i < addresses->count; i++) {
-		if (found[i] && !decided)
-			decided = try_host(opening, &addresses->list[i], found[i]);
 		if (found[i])
 			freeaddrinfo(found[i]);
 	}

@@ -25,7 +25,8 @@ static const char advice_stuck[] = "this version of QEMU does not go on when its
 				   "QEMUs, and start the guest again from its disk";
 static const char advice_lost[] = "the QEMU left on the source holds an older state of the guest: "
 				  "end it, and start the guest "
-				  "again from its disk";
+				  "again from its disk, unless it has moved on from the "
+				  "destination since";
 static const char advice_unknown[] =
 	"look at the destination before you do anything here: "
 	"'query-status' and 'query-migrate' in its QMP. If it runs "

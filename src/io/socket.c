@@ -16,7 +16,8 @@
 #include "base/descriptor.h"
 
 #define HYPERVISOR_SEND_BUFFER_BYTES 16384
-#define USER_TIMEOUT_MS              20000
+/* Of a link whose peer is not known yet */
+#define USER_TIMEOUT_MS 20000
 
 static void set_option(int fd, int level, int name, int value)
 {
@@ -124,6 +125,12 @@ void socket_set_pacing(int fd, uint64_t bytes_per_s)
 	(void)setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 
+void socket_set_patience(int fd, uint64_t patience_ms)
+{
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+		patience_ms < INT_MAX ? (int)patience_ms : INT_MAX);
+}
+
 int socket_pair(int pair[2], struct error *err)
 {
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
@@ -171,9 +178,10 @@ int socket_listen_unix(const char *path, mode_t mode, gid_t group, struct error 
 	if (unix_address(path, &address, err) < 0)
 		return -1;
 	other = socket_connect_unix(path, &ignored);
-	if (other >= 0 || errno == EAGAIN)
-		return error_set(err, ERROR_LOCAL,
-			"somebody listens on %s already: is culvertd running twice?", path);
+	if (other >= 0 || errno == EAGAIN) {
+		errno = EADDRINUSE;
+		return error_set(err, ERROR_LOCAL, "somebody listens on %s already", path);
+	}
 	if (unlink(path) < 0 && errno != ENOENT)
 		return error_errno(err, "cannot replace %s", path);
 	/* Nobody may connect before mode and group are right. */

@@ -46,6 +46,9 @@ bool socket_link_state(int fd, struct socket_state *state);
  * and socket_link_has_room() follows */
 void socket_set_pacing(int fd, uint64_t bytes_per_s);
 
+/** The link is lost once the peer's kernel has confirmed nothing of what was sent for so long */
+void socket_set_patience(int fd, uint64_t patience_ms);
+
 /** Both ends of a unix stream */
 int socket_pair(int pair[2], struct error *err);
 
@@ -53,7 +56,8 @@ int socket_pair(int pair[2], struct error *err);
  * hypervisor, which can still put urgent ones in front */
 void socket_tune_hypervisor(int fd);
 
-/** A unix listener on @path, replacing a stale one; mode and group as asked */
+/** A unix listener on @path, replacing a stale one; mode and group as asked. errno is EADDRINUSE
+ * when somebody listens there */
 int socket_listen_unix(const char *path, mode_t mode, gid_t group, struct error *err);
 
 /** errno is kept for who has better words: ENOENT, ECONNREFUSED, EACCES; EAGAIN: its backlog is

@@ -72,7 +72,8 @@ static void listen_somewhere(struct hosts *hosts)
 
 static void fill_in_peer(struct config_peer *peer, const char *name, const char *port)
 {
-	*peer = (struct config_peer){.addresses.count = 1, .may_migrate = true};
+	*peer = (struct config_peer){
+		.addresses.count = 1, .may_migrate = true, .silence_timeout_ms = CONFIG_SILENCE_MS};
 	snprintf(peer->name, sizeof(peer->name), "%s", name);
 	snprintf(peer->identity, sizeof(peer->identity), "%s.example", name);
 	strcpy(peer->addresses.list[0].host, "127.0.0.1");

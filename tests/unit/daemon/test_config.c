@@ -474,6 +474,40 @@ static void a_limit_that_is_none_or_no_rate_is_told_apart(void **state)
 		"is not a key of [bandwidth]");
 }
 
+static void silence_of_a_peer_has_a_default_and_bounds(void **state)
+{
+	static const char *const good[] = {"500ms", "60s", "1m"};
+	static const uint64_t meant_ms[] = {500, 60000, 60000};
+	struct fixture *fixture = *state;
+	char text[200];
+
+	assert_int_equal(
+		load_good(fixture, "[host]\nname = hosta\n" PEER_B)->peers[0].silence_timeout_ms,
+		2800);
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		config_free(fixture->config);
+		snprintf(text, sizeof(text),
+			"[host]\nname = hosta\n" PEER_B "silence_timeout = %s\n", good[i]);
+		assert_int_equal(
+			load_good(fixture, text)->peers[0].silence_timeout_ms, meant_ms[i]);
+	}
+}
+
+static void silence_too_short_or_too_long_is_refused(void **state)
+{
+	static const char *const values[] = {"499ms", "0", "61s", "2m"};
+	char text[200];
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		snprintf(text, sizeof(text),
+			"[host]\nname = hosta\n" PEER_B "silence_timeout = %s\n", values[i]);
+		assert_refused(
+			*state, text, 6, "silence_timeout", "is not a duration from 500ms to 60s");
+	}
+	assert_refused(*state, "[host]\nname = hosta\n" PEER_B "silence_timeout = soon\n", 6,
+		"silence_timeout", "'soon' is not a duration");
+}
+
 static void a_memory_given_twice_is_refused(void **state)
 {
 	assert_refused(*state, "[host]\nname = hosta\nreplay_memory = 64m\nreplay_memory = 64m\n",
@@ -532,6 +566,8 @@ int main(void)
 		TEST(a_peer_whose_name_would_be_cut_is_refused),
 		TEST(a_memory_that_is_absurd_is_refused),
 		TEST(a_limit_that_is_none_or_no_rate_is_told_apart),
+		TEST(silence_of_a_peer_has_a_default_and_bounds),
+		TEST(silence_too_short_or_too_long_is_refused),
 		TEST(a_memory_given_twice_is_refused),
 	};
 

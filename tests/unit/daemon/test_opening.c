@@ -18,9 +18,11 @@
 
 #include "daemon/contact.h"
 #include "daemon/opening.h"
-#include "hosts.h"
+#include "line.h"
+#include "relay.h"
 
 static struct hosts hosts;
+static struct relay relay;
 static struct error err;
 static char token[OFFER_TOKEN_CHARACTERS + 1];
 static char address[400];
@@ -35,11 +37,26 @@ static int set_up(void **state)
 	return 0;
 }
 
+static int set_up_relay(void **state)
+{
+	set_up(state);
+	hosts.a.peers[0].resume_deadline_ms = HOSTS_DEADLINE_MS;
+	hosts.b.peers[0].resume_deadline_ms = HOSTS_DEADLINE_MS;
+	relay_start(&relay, &hosts);
+	return 0;
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
 	hosts_stop(&hosts);
 	return 0;
+}
+
+static int tear_down_relay(void **state)
+{
+	relay_stop(&relay);
+	return tear_down(state);
 }
 
 /* @returns the program's end of a channel to the second host, or -1 */
@@ -272,9 +289,109 @@ static void a_lost_control_channel_says_whose(void **state)
 	contact_free(contact);
 }
 
+/* A link that is lost while the channel is being opened */
+
+static void wait_for_channels(const struct host *host, unsigned count)
+{
+	for (int waited_ms = 0; atomic_load(&host->daemon.workers[0]->channel_count) != count;
+		waited_ms++) {
+		if (waited_ms == HOSTS_DEADLINE_MS)
+			fail_msg("not %u channels", count);
+		pause_ms(1);
+	}
+}
+
+/* There is one channel, after so many connections or, on a busy machine, more; and it ends on both
+ * hosts. */
+static void assert_opened_once(int here, int there, unsigned connections)
+{
+	if (here < 0)
+		fail_msg("%s", err.message);
+	assert_passes(here, there, "page");
+	assert_passes(there, here, "request");
+	assert_true(relay.connection_count >= connections);
+	assert_int_equal(atomic_load(&hosts.b.daemon.workers[0]->channel_count), 1);
+	close(here);
+	close(there);
+	wait_for_channels(&hosts.b, 0);
+	wait_for_channels(&hosts.a, 0);
+}
+
+static void a_channel_whose_answer_was_lost_is_resumed(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+
+	(void)state;
+	relay.faults[0] = RELAY_LOSES_ANSWER;
+	assert_opened_once(ask("migration", token), there, 2);
+}
+
+static void what_went_with_the_lost_answer_comes_again(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+	char text[9] = "";
+	int here;
+
+	(void)state;
+	relay.faults[0] = RELAY_LOSES_ANSWER;
+	assert_int_equal(send(there, "greeting", 8, MSG_NOSIGNAL), 8);
+	here = ask("migration", token);
+	assert_true(here >= 0);
+	assert_int_equal(recv(here, text, 8, MSG_WAITALL), 8);
+	assert_string_equal(text, "greeting");
+	assert_opened_once(here, there, 2);
+}
+
+static void a_resume_whose_answer_is_lost_too_is_tried_again(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+
+	(void)state;
+	relay.faults[0] = RELAY_LOSES_ANSWER;
+	relay.faults[1] = RELAY_LOSES_ANSWER;
+	relay.faults[2] = RELAY_LOSES_QUESTION;
+	assert_opened_once(ask("migration", token), there, 4);
+}
+
+static void an_open_that_was_lost_is_sent_again_when_resuming_is_refused(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+
+	(void)state;
+	relay.faults[0] = RELAY_LOSES_QUESTION;
+	assert_opened_once(ask("migration", token), there, 3);
+}
+
+static void a_channel_that_was_resumed_late_can_be_resumed_again(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+	int here;
+
+	(void)state;
+	relay.faults[0] = RELAY_LOSES_ANSWER;
+	here = ask("migration", token);
+	assert_true(here >= 0);
+	assert_passes(here, there, "page");
+	hosts_cut(&hosts);
+	assert_opened_once(here, there, 3);
+}
+
+static void a_daemon_that_ends_does_not_ask_for_its_channel(void **state)
+{
+	int there = hosts_offer(&hosts, token);
+
+	(void)state;
+	relay.faults[0] = RELAY_LOSES_ANSWER;
+	atomic_store(&hosts.a.daemon.ending, true);
+	assert_int_equal(ask("migration", token), -1);
+	assert_refused(ERROR_LINK, "connection lost");
+	assert_int_equal(relay.connection_count, 1);
+	close(there);
+}
+
 /* What anyone can do who reaches the port */
 
-static void assert_closed(int fd)
+static void assert_client_closed(int fd)
 {
 	char bytes[4096];
 	ssize_t got;
@@ -292,7 +409,7 @@ static void a_client_of_plain_text_is_closed(void **state)
 	(void)state;
 	assert_true(send(fd, "{\"execute\": \"ping\"}\n", 20, MSG_NOSIGNAL) > 0);
 	shutdown(fd, SHUT_WR);
-	assert_closed(fd);
+	assert_client_closed(fd);
 	close(fd);
 }
 
@@ -341,8 +458,8 @@ static void of_connections_that_say_nothing_the_oldest_yields(void **state)
 	(void)state;
 	for (int i = 0; i < STRANGERS_MOST + 2; i++)
 		fds[i] = hosts_connect(&hosts);
-	assert_closed(fds[0]);
-	assert_closed(fds[1]);
+	assert_client_closed(fds[0]);
+	assert_client_closed(fds[1]);
 	third.fd = fds[2];
 	assert_int_equal(poll(&third, 1, 0), 0);
 	for (int i = 0; i < STRANGERS_MOST + 2; i++)
@@ -361,7 +478,7 @@ static void a_connection_that_was_refused_yields_before_any_other(void **state)
 	refused = hosts_connect(&hosts);
 	/* Refused, and stays: our side is not closed. */
 	assert_true(send(refused, "{\"execute\": \"ping\"}\n", 20, MSG_NOSIGNAL) > 0);
-	assert_closed(refused);
+	assert_client_closed(refused);
 	for (int i = 1; i < STRANGERS_MOST - 1; i++)
 		silent[i] = hosts_connect(&hosts);
 	newer = hosts_connect(&hosts);
@@ -372,7 +489,8 @@ static void a_connection_that_was_refused_yields_before_any_other(void **state)
 	close(refused);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)       cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_RELAY(name) cmocka_unit_test_setup_teardown(name, set_up_relay, tear_down_relay)
 
 int main(void)
 {
@@ -396,6 +514,12 @@ int main(void)
 		TEST(a_control_channel_refuses_an_unknown_command),
 		TEST(steps_out_of_order_are_refused),
 		TEST(a_lost_control_channel_says_whose),
+		TEST_RELAY(a_channel_whose_answer_was_lost_is_resumed),
+		TEST_RELAY(what_went_with_the_lost_answer_comes_again),
+		TEST_RELAY(a_resume_whose_answer_is_lost_too_is_tried_again),
+		TEST_RELAY(an_open_that_was_lost_is_sent_again_when_resuming_is_refused),
+		TEST_RELAY(a_channel_that_was_resumed_late_can_be_resumed_again),
+		TEST_RELAY(a_daemon_that_ends_does_not_ask_for_its_channel),
 		TEST(a_client_of_plain_text_is_closed),
 		TEST(a_client_that_leaves_at_once_harms_nobody),
 		TEST(a_client_that_floods_does_not_keep_the_worker),

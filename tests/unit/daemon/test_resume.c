@@ -14,7 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "line.h"
+#include "relay.h"
 
 enum { LONG_MS = 60000, SHORT_MS = 300 };
 
@@ -54,12 +56,27 @@ static int set_up_short(void **state)
 	return 0;
 }
 
+static struct relay relay;
+
+static int set_up_relay(void **state)
+{
+	set_up_hosts(state);
+	relay_start(&relay, &hosts);
+	return 0;
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
 	line_take_away(&line);
 	hosts_stop(&hosts);
 	return 0;
+}
+
+static int tear_down_relay(void **state)
+{
+	relay_stop(&relay);
+	return tear_down(state);
 }
 
 static void wait_until_lost(uint64_t times)
@@ -77,6 +94,21 @@ static void strand(void)
 	hosts_set_deaf(&hosts, true);
 	hosts_cut(&hosts);
 	wait_until_lost(1);
+}
+
+static void a_black_hole_is_noticed_within_the_silence_of_the_peer(void **state)
+{
+	uint64_t began_ms;
+
+	(void)state;
+	hosts.a.peers[0].silence_timeout_ms = 500;
+	line_lay(&line, &hosts);
+	assert_passes(line.here, line.there, "page");
+	began_ms = clock_now_ms();
+	atomic_store(&relay.stalled, true);
+	wait_until_lost(1);
+	assert_in_range(clock_now_ms() - began_ms, 0, CONFIG_SILENCE_MS - 300);
+	assert_passes(line.here, line.there, "page");
 }
 
 static void a_cut_of_an_idle_channel_is_not_seen(void **state)
@@ -404,6 +436,9 @@ static void an_acceptor_that_forgot_the_channel_ends_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			a_black_hole_is_noticed_within_the_silence_of_the_peer, set_up_relay,
+			tear_down_relay),
 		TEST(a_cut_of_an_idle_channel_is_not_seen),
 		TEST(a_cut_in_full_flow_is_not_seen),
 		TEST(what_is_sent_again_after_a_cut_is_counted),
