@@ -149,3 +149,12 @@ bool parse_is_name(const char *text)
 	}
 	return true;
 }
+
+int parse_name(const char *text, char name[64], struct error *err)
+{
+	if (!parse_is_name(text))
+		return error_set(err, ERROR_USAGE,
+			"'%s' is not a name: use letters, digits, '.', '_' and '-'", text);
+	memcpy(name, text, strlen(text) + 1);
+	return 0;
+}

@@ -41,4 +41,7 @@ int parse_host_port(
  */
 bool parse_is_name(const char *text);
 
+/** A name, copied to @name */
+int parse_name(const char *text, char name[64], struct error *err);
+
 #endif

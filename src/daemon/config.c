@@ -59,11 +59,7 @@ static int set_name(char place[64], const char *value, struct error *err)
 {
 	if (*place)
 		return error_set(err, ERROR_USAGE, "given twice");
-	if (!parse_is_name(value))
-		return error_set(err, ERROR_USAGE,
-			"'%s' is not a name: use letters, digits, '.', '_' and '-'", value);
-	snprintf(place, 64, "%s", value);
-	return 0;
+	return parse_name(value, place, err);
 }
 
 /* Calls @add for each comma-separated word of @value */

@@ -225,6 +225,19 @@ static void a_name_cannot_be_a_path_or_an_option(void **state)
 	assert_true(parse_is_name(text));
 }
 
+static void what_is_not_a_name_is_not_copied(void **state)
+{
+	char name[64] = "as it was";
+	struct error err;
+
+	(void)state;
+	assert_int_equal(parse_name("../web1", name, &err), -1);
+	assert_int_equal(err.code, ERROR_USAGE);
+	assert_string_equal(name, "as it was");
+	assert_int_equal(parse_name("web1", name, &err), 0);
+	assert_string_equal(name, "web1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +254,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_an_address_is_refused),
 		cmocka_unit_test(a_host_that_is_too_long_is_refused),
 		cmocka_unit_test(a_name_cannot_be_a_path_or_an_option),
+		cmocka_unit_test(what_is_not_a_name_is_not_copied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
