@@ -11,10 +11,13 @@
 
 static json_t *build_arguments(const struct options *options)
 {
-	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b, s:I}", "vm", options->operands[0],
+	json_t *bandwidth =
+		options->bandwidth ? json_integer((json_int_t)options->bandwidth) : NULL;
+
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b, s:o*}", "vm", options->operands[0],
 		"host", options->operands[1], "mode", options->mode, "switch", options->switch_rule,
 		"destination_vm", options->destination_vm, "quit_source", options->quit_source,
-		"bandwidth_bytes_per_s", (json_int_t)options->bandwidth);
+		"bandwidth_bytes_per_s", bandwidth);
 }
 
 static int say_unanswered(const struct options *options)

@@ -8,6 +8,13 @@
 #define DRAIN_TURN_MS 20
 #define TIDY_MS       1000
 
+static void begin(void *argument)
+{
+	struct worker *worker = argument;
+
+	processor_init(&worker->processor);
+}
+
 struct worker *worker_new(struct budget *budget, struct error *err)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
@@ -20,7 +27,7 @@ struct worker *worker_new(struct budget *budget, struct error *err)
 	list_init(&worker->channels);
 	chunk_pool_init(&worker->pool);
 	tls_memory_init(&worker->tls_memory);
-	processor_init(&worker->processor);
+	worker->processor.fd = -1;
 	worker->budget = budget;
 	worker->loop = loop_new(err);
 	if (!worker->loop) {
@@ -32,6 +39,7 @@ struct worker *worker_new(struct budget *budget, struct error *err)
 		free(worker);
 		return NULL;
 	}
+	loop_post(worker->loop, begin, worker);
 	return worker;
 }
 

@@ -12,7 +12,7 @@
 
 void processor_init(struct processor *processor)
 {
-	processor->fd = -1;
+	processor->fd = open(SCHEDSTAT, O_RDONLY | O_CLOEXEC);
 }
 
 void processor_fini(struct processor *processor)
@@ -27,9 +27,6 @@ uint64_t processor_wanted_us(struct processor *processor)
 	uint64_t waiting_ns;
 	ssize_t length;
 
-	/* Opened here, and not before: it is the opening thread's. */
-	if (processor->fd < 0)
-		processor->fd = open(SCHEDSTAT, O_RDONLY | O_CLOEXEC);
 	length = pread(processor->fd, text, sizeof(text) - 1, 0);
 	if (length <= 0)
 		return 0;

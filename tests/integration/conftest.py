@@ -1,6 +1,7 @@
 """Fixtures: two hosts, a daemon on each, and guests on them. On failure, the logs of both hosts."""
 
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -20,6 +21,8 @@ LOG_LINES = 60
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "sanitized: also run with sanitized binaries")
+    # A shell that starts this in the background has it ignored, and so would have what is tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

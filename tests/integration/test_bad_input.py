@@ -661,7 +661,7 @@ identity = hostb.example
     ("", None, ["[host] lacks 'name'"]),
     ("[host]\nname = hosta\nnonsense\n", 3, ["neither a [section] nor key = value"]),
     ("name = hosta\n", 1, ["[host]"]),
-    ("[hosts]\nname = hosta\n", 1, ["'[hosts]'", "only [host], [peer NAME], [service NAME] and [forward NAME]"]),
+    ("[hosts]\nname = hosta\n", 1, ["'[hosts]'", "only [host], [bandwidth], [peer NAME], [service NAME] and [forward NAME]"]),
     ("[host\nname = hosta\n", 1, []),
     (HOST + "colour = blue\n", 3, ["colour", "is not a key of [host]"]),
     (HOST + "name = again\n", 3, ["name", "given twice"]),

@@ -228,12 +228,12 @@ def test_a_migration_is_told_in_plain_lines_and_a_verdict(serve, culvert):
 def test_the_options_become_arguments(serve, culvert):
     server = serve(complete)
     culvert("migrate", "web1", "hostb", "--mode", "hybrid", "--switch", "pass:2",
-            "--destination-vm", "web2", "--quit-source")
+            "--destination-vm", "web2", "--quit-source", "--bandwidth", "800Mbit")
     migrate, watch = server.finish()
     assert migrate["execute"] == "migrate"
     assert migrate["arguments"] == {
         "vm": "web1", "host": "hostb", "mode": "hybrid", "switch": "pass:2",
-        "destination_vm": "web2", "quit_source": True}
+        "destination_vm": "web2", "quit_source": True, "bandwidth_bytes_per_s": 100_000_000}
     assert (watch["execute"], watch["arguments"]) == ("watch", {"migration": "3fa91c02"})
 
 

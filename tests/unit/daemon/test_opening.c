@@ -55,8 +55,10 @@ static int tear_down(void **state)
 
 static int tear_down_relay(void **state)
 {
+	/* The channels' last words pass through it. */
+	(void)tear_down(state);
 	relay_stop(&relay);
-	return tear_down(state);
+	return 0;
 }
 
 /* @returns the program's end of a channel to the second host, or -1 */
