@@ -120,7 +120,7 @@ def capabilities(machine):
     return {x["capability"]: x["state"] for x in machine.qmp("query-migrate-capabilities")}
 
 
-def wait_for_bytes_in_flight(host, count=128 * 1024):
+def wait_for_bytes_in_flight(host, count=16 * 1024):
     """Until so much of what the daemon of `host` has sent is not acknowledged. A busy QEMU may pause."""
 
     def in_flight():
