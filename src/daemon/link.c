@@ -33,8 +33,8 @@ struct link {
 	bool acceptor;
 	int fd;
 	struct tls_stream *stream;
-	struct handshake handshake;
-	char identity[256]; /* the opener's expectation */
+	struct handshake *handshake; /* until the first bytes of the channel that it led to */
+	char identity[256];          /* the opener's expectation */
 	char peer_text[400];
 	const struct link_events *events;
 	void (*ready)(void *owner, int events);
@@ -150,10 +150,10 @@ static int enter_asking(struct link *link, struct error *err)
 			"the peer in culvert.conf",
 			names, link->identity);
 	link->state = LINK_ASKING;
-	question = handshake_unsent(&link->handshake, &length);
+	question = handshake_unsent(link->handshake, &length);
 	if (!question)
 		return 0;
-	handshake_sent(&link->handshake);
+	handshake_sent(link->handshake);
 	return tls_seal(link->stream, question, length, err);
 }
 
@@ -161,7 +161,7 @@ static int read_frame(struct link *link, struct error *err)
 {
 	size_t wanted;
 
-	while ((wanted = handshake_wants(&link->handshake)) > 0) {
+	while ((wanted = handshake_wants(link->handshake)) > 0) {
 		unsigned char bytes[MESSAGE_LONGEST_BYTES];
 		size_t length;
 
@@ -175,7 +175,7 @@ static int read_frame(struct link *link, struct error *err)
 		case IO_FAILED:
 			return -1;
 		}
-		if (handshake_receive(&link->handshake, bytes, length, err) < 0)
+		if (handshake_receive(link->handshake, bytes, length, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -221,22 +221,22 @@ static bool act_on_handshake(struct link *link)
 {
 	struct error err;
 
-	switch (link->handshake.state) {
+	switch (link->handshake->state) {
 	case HANDSHAKE_WAITING:
 		return false;
 	case HANDSHAKE_ASKED:
-		link->events->asked(link, &link->handshake, link->owner);
+		link->events->asked(link, link->handshake, link->owner);
 		return true;
 	case HANDSHAKE_ACCEPTED:
 		link->state = LINK_UP;
-		link->events->up(link, &link->handshake, link->owner);
+		link->events->up(link, link->handshake, link->owner);
 		return true;
 	case HANDSHAKE_REFUSED:
 		if (link->acceptor) {
-			link_refuse(
-				link, link->handshake.refusal.reason, link->handshake.refusal.text);
+			link_refuse(link, link->handshake->refusal.reason,
+				link->handshake->refusal.text);
 		} else {
-			refusal_error(&link->handshake.refusal, &err);
+			refusal_error(&link->handshake->refusal, &err);
 			fail(link, &err);
 		}
 		return true;
@@ -261,6 +261,15 @@ static void drain(struct link *link)
 		close_link(link);
 }
 
+static void forget_handshake(struct link *link)
+{
+	/* Whoever knows a channel's secret may resume it. */
+	if (link->handshake)
+		OPENSSL_cleanse(link->handshake, sizeof(*link->handshake));
+	free(link->handshake);
+	link->handshake = NULL;
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct link *link = poll->data;
@@ -272,6 +281,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		events = UV_READABLE | UV_WRITABLE;
 	}
 	if (link->state == LINK_UP) {
+		forget_handshake(link);
 		link->ready(link->owner, events);
 		return;
 	}
@@ -279,7 +289,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		drain(link);
 		return;
 	}
-	if (link->handshake.state == HANDSHAKE_ASKED) {
+	if (link->handshake->state == HANDSHAKE_ASKED) {
 		/* The answer is being made; more bytes, or an end, have to wait for it. */
 		link_set_interest(link, 0);
 		return;
@@ -314,8 +324,7 @@ static void free_link(struct link *link)
 {
 	tls_stream_free(link->stream);
 	fd_close(&link->fd);
-	/* Whoever knows a channel's secret may resume it. */
-	OPENSSL_cleanse(&link->handshake, sizeof(link->handshake));
+	forget_handshake(link);
 	free(link);
 }
 
@@ -323,11 +332,11 @@ static enum claim claim_of(const struct stranger *stranger)
 {
 	const struct link *link = LIST_MEMBER(stranger, const struct link, stranger);
 
-	if (!link->acceptor || link->handshake.state == HANDSHAKE_ACCEPTED)
+	if (!link->acceptor || !link->handshake || link->handshake->state == HANDSHAKE_ACCEPTED)
 		return CLAIM_FIRM;
 	if (link->state == LINK_FINISHING)
 		return CLAIM_NONE;
-	return link->handshake.state == HANDSHAKE_WAITING ? CLAIM_SILENT : CLAIM_FIRM;
+	return link->handshake->state == HANDSHAKE_WAITING ? CLAIM_SILENT : CLAIM_FIRM;
 }
 
 static void expel(struct stranger *stranger, const char *why)
@@ -364,7 +373,11 @@ static struct link *link_new(struct worker *worker, struct tls_context *tls, int
 	link->owner = owner;
 	stranger_init(&link->stranger, &stranger_events);
 	link->stream = tls_stream_new(tls, fd, acceptor, err);
-	if (!link->stream || open_handles(link, err) < 0) {
+	if (link->stream)
+		link->handshake = calloc(1, sizeof(*link->handshake));
+	if (link->stream && !link->handshake)
+		error_set(err, ERROR_LOCAL, "no memory for a connection");
+	if (!link->handshake || open_handles(link, err) < 0) {
 		free_link(link);
 		return NULL;
 	}
@@ -385,7 +398,7 @@ struct link *link_open(struct worker *worker, struct tls_context *tls,
 	link->state = LINK_CONNECTING;
 	snprintf(link->identity, sizeof(link->identity), "%s", identity);
 	socket_address_text(address, address_length, link->peer_text, sizeof(link->peer_text));
-	link->handshake = *question;
+	*link->handshake = *question;
 	link->patience_ms = patience_ms;
 	uv_timer_start(&link->deadline, on_deadline, patience_ms, 0);
 	link_set_interest(link, UV_WRITABLE);
@@ -410,7 +423,7 @@ int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 	(void)getpeername(fd, (struct sockaddr *)&address, &length);
 	socket_address_text(
 		(struct sockaddr *)&address, length, link->peer_text, sizeof(link->peer_text));
-	handshake_init_acceptor(&link->handshake);
+	handshake_init_acceptor(link->handshake);
 	link_set_interest(link, UV_READABLE);
 	return 0;
 }
@@ -418,9 +431,9 @@ int link_serve(struct worker *worker, struct tls_context *tls, int fd,
 static int seal_answer(struct link *link, struct error *err)
 {
 	size_t length;
-	const void *answer = handshake_unsent(&link->handshake, &length);
+	const void *answer = handshake_unsent(link->handshake, &length);
 
-	handshake_sent(&link->handshake);
+	handshake_sent(link->handshake);
 	return tls_seal(link->stream, answer, length, err);
 }
 
@@ -438,13 +451,13 @@ static void grant(struct link *link)
 
 void link_grant(struct link *link, uint64_t limit)
 {
-	handshake_accept(&link->handshake, limit);
+	handshake_accept(link->handshake, limit);
 	grant(link);
 }
 
 void link_grant_resume(struct link *link, uint64_t delivered, uint64_t limit)
 {
-	handshake_accept_resume(&link->handshake, delivered, limit);
+	handshake_accept_resume(link->handshake, delivered, limit);
 	grant(link);
 }
 
@@ -454,8 +467,8 @@ void link_refuse(struct link *link, enum reason reason, const char *text)
 	void *owner = link->owner;
 	struct error err;
 
-	if (link->handshake.state != HANDSHAKE_REFUSED)
-		handshake_refuse(&link->handshake, reason, text);
+	if (link->handshake->state != HANDSHAKE_REFUSED)
+		handshake_refuse(link->handshake, reason, text);
 	if (seal_answer(link, &err) < 0)
 		close_link(link);
 	else
@@ -499,12 +512,12 @@ void link_move(
 
 bool link_was_refused(const struct link *link)
 {
-	return link->handshake.state == HANDSHAKE_REFUSED;
+	return link->handshake->state == HANDSHAKE_REFUSED;
 }
 
 bool link_has_asked(const struct link *link)
 {
-	return link->handshake.unsent_length == 0;
+	return link->handshake->unsent_length == 0;
 }
 
 bool link_peer_is(const struct link *link, const char *identity)
