@@ -15,7 +15,7 @@ import time
 import pytest
 from peer import (
     ACCEPT, ACK, DATA, ENDED, EOF, PING, PONG, PROTOCOL, RATE, REFUSE, RESET, RESUMED,
-    WINDOW_BYTES, Listener, Log, Peer, descriptors_of, frame, limit_frame, open_frame, reason_frame,
+    FIRST_WINDOW_BYTES, WINDOW_BYTES, Listener, Log, Peer, descriptors_of, frame, limit_frame, open_frame, reason_frame,
     resident_kib, resume_frame, serving, tcp_to, tls_settings,
 )  # fmt: skip
 
@@ -345,7 +345,7 @@ def test_random_bytes_on_the_control_socket_do_no_harm(daemons):
 def channel(hosts, mallory, **fields):
     with Peer.dial(hosts.a, hosts.b, mallory) as peer:
         answer = peer.open("control", **fields)
-        assert (answer.type, answer.number) == (ACCEPT, WINDOW_BYTES)
+        assert (answer.type, answer.number) == (ACCEPT, FIRST_WINDOW_BYTES)
         yield peer
 
 
@@ -434,7 +434,7 @@ def test_data_beyond_the_limit_resets_the_channel(hosts, daemons, mallory):
     log = Log(daemons[1])
     # Nothing is answered, as our own limit is 0; so soon no question is taken any more.
     with channel(hosts, mallory, limit=0) as peer:
-        peer.say(b'{"execute": "ping"}\n' * (3 * WINDOW_BYTES // 2 // 20))
+        peer.say(b'{"execute": "ping"}\n' * (3 * FIRST_WINDOW_BYTES // 2 // 20))
         assert_reset(daemons[1], log, peer, "data beyond the limit")
 
 
@@ -658,7 +658,7 @@ def flood(hosts, mallory, count):
         question = b'{"execute": "ping"}\n' * 100
         for _ in range(count):
             peer = stack.enter_context(channel(hosts, mallory, limit=HUGE))
-            for _ in range(WINDOW_BYTES // len(question)):
+            for _ in range(FIRST_WINDOW_BYTES // len(question)):
                 peer.send(frame(DATA, peer.sent_bytes, question))
                 peer.sent_bytes += len(question)
         yield
