@@ -30,8 +30,8 @@ from lab.machine import Machine  # noqa: E402
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 NAN = float("nan")
-SIZES_MIB = (256, 512, 1024, 2048, 4096, 8192)
-RATES_MIB = (1, 25, 50, 100, 200)
+SIZES_MIB = (256, 1024, 4096, 8192)
+RATES_MIB = (1, 50, 200)
 CHANNELS = (1, 4, 16, 64, 256)
 ROUND_TRIPS_MS = (0, 10, 20, 40, 80)
 CALM_RATE_MIB = 1

@@ -6,8 +6,6 @@ import re
 import pytest
 from crossing import journal, only, postcopy_under_way, precopy_under_way, wait_for_end, wait_for_waiting
 
-from lab.wait import wait_until
-
 # Longer than it takes to move the rest of a guest, once the network is fast
 DAEMONS = {"resume_deadline": "12s", "keeper": True}
 LITTLE = {"mib": 32, "pattern": "mixed", "rate_mib": 1}

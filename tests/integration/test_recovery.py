@@ -13,6 +13,7 @@ from crossing import (
     precopy_under_way, wait_for_end, wait_for_waiting,
 )  # fmt: skip
 
+from lab.daemon import peer_of
 from lab.wait import wait_until
 
 DAEMONS = {"resume_deadline": "3s", "keeper": True}
@@ -237,7 +238,7 @@ def test_what_cannot_be_taken_up_for_want_of_its_peer_is_left_to_a_later_culvert
     assert "no [peer hosta] in culvert.conf any more: put it back" in daemons[1].log_text()
     assert daemons[1].stop() == 0
     assert kept and sorted(daemons[1].keeper.names()) == sorted(kept)
-    daemons[1].configure(certificate, [{**peer_of(hosts.a), "resume_deadline": RESUME_DEADLINE}])
+    daemons[1].configure(certificate, [{**peer_of(hosts.a), "resume_deadline": DAEMONS["resume_deadline"]}])
     daemons[1].start()
 
     assert_recovered(moving, daemons)
