@@ -12,11 +12,23 @@ class Keeper:
         self._lock = threading.Lock()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self):
+        """Nothing is kept any more."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+        for _, descriptor in self._kept:
+            os.close(descriptor)
+        self._kept.clear()
 
     def _serve(self):
         while True:
             message, descriptors, _, _ = socket.recv_fds(self._socket, 4096, 16)
+            if not message:
+                return
             fields = dict(x.split("=", 1) for x in message.decode().splitlines() if "=" in x)
             with self._lock:
                 if fields.get("FDSTORE") == "1":
@@ -42,8 +54,9 @@ class Keeper:
         with self._lock:
             kept = list(self._kept)
         # First out of the way of each other, then to where they belong.
-        moves = [f"exec {200 + i}<&{fd} {fd}<&-" for i, (_, fd) in enumerate(kept)]
-        moves += [f"exec {3 + i}<&{200 + i} {200 + i}<&-" for i in range(len(kept))]
+        away = max([3 + len(kept), *(fd + 1 for _, fd in kept)])
+        moves = [f"exec {away + i}<&{fd} {fd}<&-" for i, (_, fd) in enumerate(kept)]
+        moves += [f"exec {3 + i}<&{away + i} {away + i}<&-" for i in range(len(kept))]
         names = ":".join(name for name, _ in kept)
         script = "; ".join([
             *moves, "export LISTEN_PID=$$", f"export LISTEN_FDS={len(kept)}",

@@ -44,6 +44,7 @@ struct channel {
 	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
 	uv_poll_t local;
 	uv_timer_t timer;
+	uv_idle_t again;        /* one pass in each turn of the loop, beside the others' events */
 	atomic_uint references; /* the holders, and the loop while handles are open */
 	unsigned open_handles;
 };
@@ -107,6 +108,7 @@ static void end(struct channel *channel, const struct error *failure)
 	allotment_fini(&channel->allotment);
 	atomic_fetch_sub(&channel->worker->channel_count, 1);
 	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&channel->again, on_handle_closed);
 	session_fini(&channel->flow.session);
 	redial_free(channel->redial);
 	if (channel->flow.link && failure->code == ERROR_LINK)
@@ -162,16 +164,26 @@ static uint64_t next_ms(const struct channel *channel)
 	return deadline_runs(channel) && deadline(channel) < next ? deadline(channel) : next;
 }
 
-/* The timer may fire early, never late. */
+static void on_again(uv_idle_t *again)
+{
+	channel_pass(again->data);
+}
+
+/* When the next pass is due without an event. The timer may fire early, never late; it is not for
+ * what is due at once: libuv would run it again before it looks at any socket. */
 static void set_timer(struct channel *channel)
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
-	uint64_t due_ms = channel->flow.again ? now_ms : next_ms(channel);
+	uint64_t due_ms = next_ms(channel);
 
+	if (channel->flow.again)
+		uv_idle_start(&channel->again, on_again);
+	else
+		uv_idle_stop(&channel->again);
 	if (due_ms >= channel->timer_ms)
 		return;
 	channel->timer_ms = due_ms;
-	uv_timer_start(&channel->timer, on_timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+	uv_timer_start(&channel->timer, on_timer, due_ms > now_ms ? due_ms - now_ms : 1, 0);
 }
 
 /* What to wait for follows from what the flow holds and wants, and from nothing else. */
@@ -213,6 +225,7 @@ static void linger(struct channel *channel)
 	if (!channel->lingering) {
 		channel->lingering = true;
 		(void)shutdown(channel->flow.local_fd, SHUT_RD);
+		uv_idle_stop(&channel->again);
 		uv_timer_start(&channel->timer, on_linger_end, LINGER_MS, 0);
 	}
 	settle_interest(channel);
@@ -455,9 +468,11 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 		return NULL;
 	}
 	uv_timer_init(loop_uv(worker->loop), &channel->timer);
+	uv_idle_init(loop_uv(worker->loop), &channel->again);
 	channel->local.data = channel;
 	channel->timer.data = channel;
-	channel->open_handles = 2;
+	channel->again.data = channel;
+	channel->open_handles = 3;
 	atomic_init(&channel->references, 2);
 	channel->worker = worker;
 	channel->loop = worker->loop;

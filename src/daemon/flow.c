@@ -10,6 +10,8 @@
 /* Turns of one pass, so that no channel keeps the loop from the others */
 #define TURNS_MOST 2
 #define SPANS_MOST 16
+/* ... and so that records of a byte each do not, either */
+#define RECORDS_MOST 64
 
 /* A local program is not asked for less at once: each turn has its price. */
 #define PORTION_LEAST_BYTES 16384
@@ -21,7 +23,7 @@ static int receive(struct flow *flow, unsigned char *scratch, uint64_t now_ms, s
 	size_t filled = 0;
 	enum io_result result = IO_OK;
 
-	while (filled < WORKER_SCRATCH_BYTES) {
+	for (int records = 0; records < RECORDS_MOST && filled < WORKER_SCRATCH_BYTES; records++) {
 		size_t length = 0;
 
 		result = tls_read(
@@ -92,15 +94,16 @@ static void sample_pace(struct flow *flow, struct worker *worker)
 	pace_note(&flow->pace, &sample);
 }
 
-/* (A) local socket -> to_peer. @returns whether anything was taken, or -1 with @err set */
-static int take(struct flow *flow, struct error *err)
+/* (A) local socket -> to_peer.
+ * @emptied  set when that was all there was
+ * @returns  whether anything was taken, or -1 with @err set */
+static int take(struct flow *flow, bool *emptied, struct error *err)
 {
 	struct session *session = &flow->session;
+	size_t portion = pace_portion(&flow->pace, PORTION_LEAST_BYTES, CHUNK_BYTES);
 	size_t space_bytes;
 	void *space = session_space(session, &space_bytes);
 	ssize_t got;
-
-	size_t portion = pace_portion(&flow->pace, PORTION_LEAST_BYTES, CHUNK_BYTES);
 
 	if (!space)
 		return 0;
@@ -109,6 +112,7 @@ static int take(struct flow *flow, struct error *err)
 	got = recv(flow->local_fd, space, space_bytes, 0);
 	if (got > 0) {
 		session_take(session, (size_t)got);
+		*emptied = (size_t)got < space_bytes;
 		return 1;
 	}
 	if (got == 0) {
@@ -175,14 +179,16 @@ int flow_send(struct flow *flow, struct error *err)
 /* (A) and (B): take from the local program only what the link can take now. */
 static int feed_link(struct flow *flow, struct error *err)
 {
+	bool emptied = false;
+
 	for (int turn = 0; turn < TURNS_MOST; turn++) {
 		int taken;
 
 		if (flow_send(flow, err) < 0)
 			return -1;
-		if (!flow->link_room)
+		if (!flow->link_room || emptied)
 			return 0;
-		taken = take(flow, err);
+		taken = take(flow, &emptied, err);
 		if (taken <= 0)
 			return taken;
 	}

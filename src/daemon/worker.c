@@ -8,11 +8,31 @@
 #define DRAIN_TURN_MS 20
 #define TIDY_MS       1000
 
+struct beginning {
+	struct worker *worker;
+	uv_sem_t over;
+};
+
+/* On the worker's thread: it is that thread's time that is asked for later. */
 static void begin(void *argument)
 {
-	struct worker *worker = argument;
+	struct beginning *beginning = argument;
 
-	processor_init(&worker->processor);
+	processor_init(&beginning->worker->processor);
+	uv_sem_post(&beginning->over);
+}
+
+static int start(struct worker *worker, struct error *err)
+{
+	struct beginning beginning = {.worker = worker};
+
+	if (loop_start(worker->loop, err) < 0)
+		return -1;
+	uv_sem_init(&beginning.over, 0);
+	loop_post(worker->loop, begin, &beginning);
+	uv_sem_wait(&beginning.over);
+	uv_sem_destroy(&beginning.over);
+	return 0;
 }
 
 struct worker *worker_new(struct budget *budget, struct error *err)
@@ -34,12 +54,11 @@ struct worker *worker_new(struct budget *budget, struct error *err)
 		free(worker);
 		return NULL;
 	}
-	if (loop_start(worker->loop, err) < 0) {
+	if (start(worker, err) < 0) {
 		loop_free(worker->loop);
 		free(worker);
 		return NULL;
 	}
-	loop_post(worker->loop, begin, worker);
 	return worker;
 }
 

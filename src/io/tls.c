@@ -34,6 +34,7 @@ struct tls_stream {
 	int fd;
 	int read_errno; /* of the last failed recv(), 0 for end of file */
 	bool ended;     /* the socket's reading side ended */
+	bool emptied;   /* the last recv() took all there was: the next one would be in vain */
 	bool broken;    /* SSL must not be used any more */
 	X509 *refused;  /* the certificate that did not verify */
 	struct tls_memory *memory;
@@ -115,10 +116,17 @@ static int bio_read(BIO *bio, char *bytes, size_t size, size_t *length)
 	ssize_t got;
 
 	BIO_clear_retry_flags(bio);
+	if (stream->emptied) {
+		/* Told once; then poll() tells of more, also of what came meanwhile. */
+		stream->emptied = false;
+		BIO_set_retry_read(bio);
+		return 0;
+	}
 	do
 		got = recv(stream->fd, bytes, size, 0);
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
+		stream->emptied = (size_t)got < size;
 		*length = (size_t)got;
 		return 1;
 	}

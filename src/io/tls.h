@@ -71,7 +71,8 @@ bool tls_peer_is(const struct tls_stream *stream, const char *identity);
 /** The peer's DNS and URI names for a message, printable, "a, b" or "(no name)" */
 void tls_peer_names(const struct tls_stream *stream, char *text, size_t size);
 
-/** Up to @size bytes. IO_EOF: the peer ended TLS properly; an end without that is ERROR_LINK */
+/** Up to @size bytes. IO_AGAIN: call again once poll() says that the socket is readable, which it
+ * may be already. IO_EOF: the peer ended TLS properly; an end without that is ERROR_LINK */
 enum io_result tls_read(
 	struct tls_stream *stream, void *bytes, size_t size, size_t *length, struct error *err);
 

@@ -65,6 +65,8 @@ def daemons(request, hosts, authority):
         if daemon.exit_code is None:
             assert daemon.stop() == 0
         assert "Sanitizer" not in daemon.log_text()
+        if daemon.keeper:
+            daemon.keeper.close()
 
 
 @pytest.fixture

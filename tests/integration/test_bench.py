@@ -70,6 +70,7 @@ def test_the_figures_are_there_and_plausible(hosts, daemons):
     assert found["opening"]["count"] == 6
     assert 100 < found["opening"]["p50_us"] < 2_000_000
     assert found["round_trip"]["count"] > 20
+    assert 20 < found["round_trip"]["p50_us"] <= found["round_trip"]["p99_us"] < 1_000_000
     for way in ("to_host", "from_host"):
         figures = found[way]
         # The line carries 47.7 MiB/s; what TLS, TCP and frames cost comes off.
@@ -80,7 +81,8 @@ def test_the_figures_are_there_and_plausible(hosts, daemons):
         assert 0.01 < figures["cpu_s_per_gib_there"] < 60
         trips = figures["round_trip"]
         assert trips["count"] > 5
-        assert found["round_trip"]["p50_us"] < trips["p50_us"] <= trips["p99_us"] < 1_000_000
+        # Not "longer than without load": processors that are awake answer sooner.
+        assert 20 < trips["p50_us"] <= trips["p99_us"] < 1_000_000
 
 
 def test_people_get_a_table_with_units(daemons):

@@ -432,9 +432,10 @@ def test_an_ack_that_runs_backwards_resets_the_channel(hosts, daemons, mallory):
 
 def test_data_beyond_the_limit_resets_the_channel(hosts, daemons, mallory):
     log = Log(daemons[1])
-    # Nothing is answered, as our own limit is 0; so soon no question is taken any more.
+    # Nothing is answered, as our own limit is 0; so soon no question is taken any more. What was taken
+    # until then, and what lies in the socket to who takes it, may have been promised anew.
     with channel(hosts, mallory, limit=0) as peer:
-        peer.say(b'{"execute": "ping"}\n' * (3 * FIRST_WINDOW_BYTES // 2 // 20))
+        peer.say(b'{"execute": "ping"}\n' * (8 * FIRST_WINDOW_BYTES // 20))
         assert_reset(daemons[1], log, peer, "data beyond the limit")
 
 
