@@ -5,9 +5,13 @@
 /* The rate is taken over a round trip, and not over less than this: programs work in bursts. */
 #define PERIOD_LEAST_MS 16
 #define ROUND_MOST_MS   10000
-/* How long a busy host may take beyond the round trip without holding up its peer: a little, or
- * longer where that need not be grudged */
-#define BUSY_MS  3
+/* Round trips are measured in milliseconds: one of these cannot be told from none. A window for it
+ * would double that of one channel and not that of its neighbour. */
+#define ROUND_GRAIN_MS 1
+/* How long a busy host may take beyond the round trip without holding up its peer: very little, or
+ * longer where that need not be grudged. What depends on the channel's own rate is kept so small
+ * that of channels that wait for the processor, none grows at the cost of the others. */
+#define BUSY_MS  1
 #define AMPLE_MS 32
 
 /* Each ACK is a record and a wake-up on both hosts. */
@@ -73,10 +77,12 @@ static uint64_t ample(const struct window *window)
 
 static void end_period(struct window *window, uint64_t round_ms, uint64_t elapsed_ms)
 {
-	uint64_t used = window->period_bytes * (2 * round_ms + BUSY_MS) / elapsed_ms;
-	uint64_t eased = window->period_bytes * (2 * round_ms + AMPLE_MS) / elapsed_ms;
+	uint64_t far_ms = round_ms > ROUND_GRAIN_MS ? round_ms : 0;
+	uint64_t used = window->period_bytes * 2 * far_ms / elapsed_ms;
+	uint64_t busy = window->period_bytes * BUSY_MS / elapsed_ms;
+	uint64_t eased = window->period_bytes * AMPLE_MS / elapsed_ms;
 
-	used = larger(used, smaller(eased, ample(window)));
+	used += larger(busy, smaller(eased, ample(window)));
 	/* Up at once, down by and by */
 	if (used < window->wanted_bytes)
 		used = window->wanted_bytes - (window->wanted_bytes - used + 3) / 4;

@@ -124,6 +124,27 @@ static void without_memory_it_keeps_its_own(void **state)
 	assert_int_equal(window.bytes, LEAST);
 }
 
+/* Each is always full, and emptied every 4 ms. */
+static void of_two_that_wait_for_the_processor_neither_keeps_more(void **state)
+{
+	struct window other;
+
+	(void)state;
+	window_init(&other, &settings, &budget);
+	window_see_round(&window, 1);
+	window_see_round(&other, 0);
+	use(8 * LEAST, 0, 100);
+	assert_in_range(window.bytes, 8 * LEAST, 9 * LEAST);
+	for (uint64_t now_ms = 100; now_ms < 2000; now_ms++) {
+		window_use(&window, window.bytes / 4, now_ms);
+		window_use(&other, other.bytes / 4, now_ms);
+		window_settle(&window, 0);
+		window_settle(&other, 0);
+	}
+	assert_int_equal(window.bytes, other.bytes);
+	window_fini(&other);
+}
+
 static void few_channels_share_what_need_not_be_grudged(void **state)
 {
 	(void)state;
@@ -165,6 +186,7 @@ int main(void)
 		TEST(it_shrinks_when_less_is_taken),
 		TEST(what_was_promised_stays_promised),
 		TEST(without_memory_it_keeps_its_own),
+		TEST(of_two_that_wait_for_the_processor_neither_keeps_more),
 		TEST(few_channels_share_what_need_not_be_grudged),
 		TEST(a_small_window_is_told_by_halves_and_a_large_one_in_larger_parts),
 #undef TEST
