@@ -90,6 +90,7 @@ static void sample_pace(struct flow *flow, struct worker *worker)
 	sample.arrived_bytes = state.acknowledged_bytes;
 	sample.round_trip_us = state.round_trip_us;
 	sample.round_trip_least_us = state.round_trip_least_us;
+	sample.peer_round_us = session_round_us(&flow->session);
 	sample.wanted_us = worker_wanted_us(worker, sample.now_us);
 	pace_note(&flow->pace, &sample);
 }

@@ -1,19 +1,22 @@
 #include "tunnel/pace.h"
 
-#define INTERVAL_US 50000
+/* ... or two round trips: what a pace does shows one later */
+#define INTERVAL_LEAST_US 50000
+#define INTERVAL_ROUNDS   2
 /* After a pause the interval tells nothing of the rate. */
 #define PAUSE_US 200000
 
-/* Round trip beyond the least, and an eighth of that: above the first there is a queue to drain;
- * below the second there is none */
+/* Round trip beyond the least, and a part of that: above the first there is a queue to drain; below
+ * the second there is none. Far away, what a small queue adds to a fault is not worth its price. */
 #define QUEUED_MOST_US  400
 #define QUEUED_LEAST_US 200
+#define QUEUED_PART     3
 
 /* After a queue was drained the pace is that much of the rate that arrived while there was one. */
 #define BELOW_PERMILLE 990
 /* To drain a queue within one interval, and not less, as it may only just have begun */
 #define DRAIN_LEAST_PERMILLE 15
-#define DRAIN_MOST_PERMILLE  100
+#define DRAIN_MOST_PERMILLE  400
 
 /* A queue that is no smaller after so many intervals is not this channel's: others fill it, or
  * processors are busy. Then it is not paced for a while, which doubles each time. */
@@ -38,7 +41,9 @@
 /* No slower: a sample may have lied. */
 #define SLOWEST_BYTES_PER_S 1000000
 
-#define PORTION_US 200
+/* Of sending, or a part of the round trip: each portion has its price. */
+#define PORTION_US   200
+#define PORTION_PART 16
 
 void pace_init(struct pace *pace)
 {
@@ -55,9 +60,9 @@ static uint64_t permille(uint64_t value, unsigned part)
 	return value * part / 1000;
 }
 
-static uint32_t queued_us(const struct pace_sample *sample)
+static uint32_t queued_us(const struct pace *pace, const struct pace_sample *sample)
 {
-	uint32_t least = sample->round_trip_least_us + sample->round_trip_least_us / 8;
+	uint32_t least = sample->round_trip_least_us + pace->distance_us / QUEUED_PART;
 
 	return sample->round_trip_us > least ? sample->round_trip_us - least : 0;
 }
@@ -77,13 +82,20 @@ static void set_rate(struct pace *pace, uint64_t rate, unsigned part)
 		pace->bytes_per_s = SLOWEST_BYTES_PER_S;
 }
 
-static unsigned drain_permille(uint32_t queued_us)
+static uint64_t interval_us(const struct pace *pace)
 {
-	unsigned part = queued_us / (INTERVAL_US / 1000);
+	uint64_t rounds_us = INTERVAL_ROUNDS * (uint64_t)pace->distance_us;
+
+	return rounds_us > INTERVAL_LEAST_US ? rounds_us : INTERVAL_LEAST_US;
+}
+
+static unsigned drain_permille(const struct pace *pace)
+{
+	uint64_t part = (uint64_t)pace->queued_least_us * 1000 / interval_us(pace);
 
 	if (part < DRAIN_LEAST_PERMILLE)
 		return DRAIN_LEAST_PERMILLE;
-	return part < DRAIN_MOST_PERMILLE ? part : DRAIN_MOST_PERMILLE;
+	return part < DRAIN_MOST_PERMILLE ? (unsigned)part : DRAIN_MOST_PERMILLE;
 }
 
 static void let_go(struct pace *pace)
@@ -100,8 +112,11 @@ static void leave_alone(struct pace *pace)
 		pace->leave_us *= 2;
 }
 
+/* While it drains, less may arrive than the link could carry. */
 static void drain(struct pace *pace)
 {
+	if (!pace->draining || pace->arrival_rate > pace->carried_rate)
+		pace->carried_rate = pace->arrival_rate;
 	if (!pace->draining ||
 		pace->queued_least_us < permille(pace->drain_began_us, DRAINED_PERMILLE)) {
 		pace->drain_began_us = pace->queued_least_us;
@@ -112,8 +127,7 @@ static void drain(struct pace *pace)
 		leave_alone(pace);
 		return;
 	}
-	set_rate(pace, pace->arrival_rate, 1000 - drain_permille(pace->queued_least_us));
-	pace->carried_rate = pace->arrival_rate;
+	set_rate(pace, pace->carried_rate, 1000 - drain_permille(pace));
 }
 
 static void end_drain(struct pace *pace)
@@ -157,14 +171,18 @@ static void judge_paced(struct pace *pace)
 void pace_note(struct pace *pace, const struct pace_sample *sample)
 {
 	uint64_t elapsed_us = sample->now_us - pace->began_us;
-	uint32_t queued = queued_us(sample);
+	uint32_t queued;
 
+	pace->distance_us = sample->round_trip_least_us > sample->peer_round_us
+		? sample->round_trip_least_us
+		: sample->peer_round_us;
+	queued = queued_us(pace, sample);
 	if (sample->now_us >= pace->sampled_us + PAUSE_US)
 		begin_interval(pace, sample);
 	pace->sampled_us = sample->now_us;
 	if (queued < pace->queued_least_us)
 		pace->queued_least_us = queued;
-	if (elapsed_us < INTERVAL_US || pace->began_us == sample->now_us)
+	if (elapsed_us < interval_us(pace) || pace->began_us == sample->now_us)
 		return;
 	pace->arrival_rate = (sample->arrived_bytes - pace->began_bytes) * 1000000 / elapsed_us;
 	pace->busy =
@@ -180,7 +198,9 @@ void pace_note(struct pace *pace, const struct pace_sample *sample)
 
 size_t pace_portion(const struct pace *pace, size_t least, size_t most)
 {
-	uint64_t portion = pace->arrival_rate * PORTION_US / 1000000;
+	uint64_t round_us = pace->distance_us / PORTION_PART;
+	uint64_t portion_us = round_us > PORTION_US ? round_us : PORTION_US;
+	uint64_t portion = pace->arrival_rate * portion_us / 1000000;
 
 	if (pace->arrival_rate == 0 || pace->busy || portion > most)
 		return most;

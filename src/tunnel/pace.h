@@ -28,15 +28,18 @@
 struct pace_sample {
 	uint64_t now_us;
 	uint64_t arrived_bytes; /* acknowledged by the peer's kernel since it was made */
-	uint32_t round_trip_us; /* smoothed */
+	uint32_t round_trip_us; /* TCP's: smoothed */
 	uint32_t round_trip_least_us;
-	uint64_t wanted_us; /* in which our thread ran or waited for a processor, all in all */
+	uint32_t peer_round_us; /* the least to the peer's daemon and back; 0: not known. More than
+				 * TCP's, if something relays the connection */
+	uint64_t wanted_us;     /* in which our thread ran or waited for a processor, all in all */
 };
 
 struct pace {
 	uint64_t bytes_per_s;  /* PACE_UNLIMITED: not paced */
 	uint64_t arrival_rate; /* bytes per second, of the last interval; 0: not known */
-	uint64_t carried_rate; /* ... of the last interval in which there was a queue */
+	uint64_t carried_rate; /* ... the most since there was a queue to drain */
+	uint32_t distance_us;  /* the least round trip to the peer */
 	bool draining;
 	uint32_t drain_began_us;  /* the queue, when it last had become smaller */
 	unsigned drain_intervals; /* since then */

@@ -392,6 +392,13 @@ void session_refuse(struct session *session, bool over, uint64_t now_ms)
 	}
 }
 
+uint32_t session_round_us(const struct session *session)
+{
+	uint64_t round_ms = session->window.round_ms;
+
+	return round_ms == UINT64_MAX ? 0 : (uint32_t)(round_ms * 1000);
+}
+
 static uint64_t heartbeat_ms(const struct session *session)
 {
 	uint64_t last =

@@ -139,6 +139,10 @@ void session_delivered_eof(struct session *session, uint64_t now_ms);
  * RESET costs no memory. No effect once it has ended */
 void session_reset(struct session *session, enum reason reason, const char *text);
 
+/** The shortest round trip of this link, to the peer and back; 0: less than a millisecond, or none
+ * was seen */
+uint32_t session_round_us(const struct session *session);
+
 /** When session_tick() must be called next; UINT64_MAX: need not be */
 uint64_t session_next_ms(const struct session *session);
 

@@ -9,10 +9,10 @@
 #include "tunnel/pace.h"
 
 /* A hop that all flows pass, as a fluid: what comes faster than it carries queues, and what queued
- * leaves by turns. A flow that is not paced keeps UNPACED_QUEUE_US of the hop's time queued, like
+ * leaves by turns. A flow that is not paced keeps unpaced_queue_us of the hop's time queued, like
  * TCP in front of a network card. */
 
-enum { FLOWS_MOST = 2, STEP_US = 100, UNPACED_QUEUE_US = 2000, BASE_US = 200, GBIT = 125000000 };
+enum { FLOWS_MOST = 2, STEP_US = 100, NEAR_US = 200, FAR_US = 40000, GBIT = 125000000 };
 
 struct flow {
 	struct pace pace;
@@ -23,7 +23,10 @@ struct flow {
 
 static struct flow flows[FLOWS_MOST];
 static unsigned flow_count;
-static double capacity;     /* bytes per second */
+static double capacity;  /* bytes per second */
+static uint32_t base_us; /* the round trip without a queue */
+static uint32_t peer_round_us;
+static uint32_t unpaced_queue_us;
 static uint32_t noise_us;   /* every second sample's round trip is longer by it */
 static uint32_t foreign_us; /* every sample's is: what others have queued */
 static unsigned busy_permille;
@@ -40,7 +43,7 @@ static double queued_bytes(void)
 
 static double send_rate(const struct flow *flow)
 {
-	double most = capacity * UNPACED_QUEUE_US / 1e6;
+	double most = capacity * unpaced_queue_us / 1e6;
 	double rate = flow->offered;
 
 	if (flow->pace.bytes_per_s != PACE_UNLIMITED && (double)flow->pace.bytes_per_s < rate)
@@ -69,8 +72,9 @@ static void step(void)
 		struct pace_sample sample = {
 			.now_us = now_us,
 			.arrived_bytes = (uint64_t)flows[i].arrived,
-			.round_trip_us = BASE_US + (uint32_t)(queued_bytes() / capacity * 1e6),
-			.round_trip_least_us = BASE_US,
+			.round_trip_us = base_us + (uint32_t)(queued_bytes() / capacity * 1e6),
+			.round_trip_least_us = base_us,
+			.peer_round_us = peer_round_us,
 			.wanted_us = now_us * busy_permille / 1000,
 		};
 
@@ -112,6 +116,9 @@ static int set_up(void **state)
 	flows[0] = flows[1] = (struct flow){0};
 	flow_count = 0;
 	capacity = GBIT;
+	base_us = NEAR_US;
+	peer_round_us = 0;
+	unpaced_queue_us = 2000;
 	noise_us = 0;
 	foreign_us = 0;
 	busy_permille = 100;
@@ -132,7 +139,7 @@ static void drains_the_queue_and_keeps_the_link_full(void **state)
 	(void)state;
 	add_flow(1e10);
 	assert_between(0.99 * GBIT, run_ms(60, &queued_us), 1.01 * GBIT);
-	assert_between(1000, queued_us, UNPACED_QUEUE_US);
+	assert_between(1000, queued_us, unpaced_queue_us);
 	run_ms(1000, NULL);
 	assert_between(0.97 * GBIT, run_ms(10000, &queued_us), 1.01 * GBIT);
 	assert_between(0, queued_us, 600);
@@ -200,6 +207,52 @@ static void a_queue_that_the_pace_does_not_drain_is_left_to_those_who_fill_it(vo
 	assert_between(0.89 * GBIT, run_ms(5000, NULL), 0.91 * GBIT);
 }
 
+static void a_queue_that_was_none_costs_little(void **state)
+{
+	(void)state;
+	add_flow(0.98 * GBIT);
+	run_ms(1000, NULL);
+	foreign_us = 1000;
+	run_ms(150, NULL);
+	assert_true(flows[0].pace.draining);
+	foreign_us = 0;
+	run_ms(100, NULL);
+	assert_between(0.96 * GBIT, (double)flows[0].pace.bytes_per_s, 1.01 * GBIT);
+}
+
+static void far_away_a_short_queue_is_left(void **state)
+{
+	(void)state;
+	base_us = FAR_US;
+	foreign_us = 10000;
+	add_flow(0.5 * GBIT);
+	assert_between(0.49 * GBIT, run_ms(5000, NULL), 0.51 * GBIT);
+	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+}
+
+static void behind_a_relay_the_peer_is_as_far_as_it_says(void **state)
+{
+	(void)state;
+	peer_round_us = FAR_US;
+	foreign_us = 10000;
+	add_flow(0.5 * GBIT);
+	assert_between(0.49 * GBIT, run_ms(5000, NULL), 0.51 * GBIT);
+	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+}
+
+static void far_away_a_long_queue_is_drained(void **state)
+{
+	double queued_us;
+
+	(void)state;
+	base_us = FAR_US;
+	unpaced_queue_us = 200000;
+	add_flow(1e10);
+	run_ms(5000, NULL);
+	assert_between(0.95 * GBIT, run_ms(20000, &queued_us), 1.01 * GBIT);
+	assert_between(0, queued_us, FAR_US / 2);
+}
+
 static void a_thread_that_never_rests_is_not_paced(void **state)
 {
 	(void)state;
@@ -237,6 +290,8 @@ static void portions_follow_the_rate(void **state)
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 25000);
 	pace.arrival_rate = GBIT / 10;
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 16384);
+	pace.distance_us = FAR_US;
+	assert_int_equal(pace_portion(&pace, 16384, 65536), 31250);
 	pace.arrival_rate = 10000000000;
 	assert_int_equal(pace_portion(&pace, 16384, 65536), 65536);
 	pace.arrival_rate = GBIT;
@@ -255,6 +310,10 @@ int main(void)
 		cmocka_unit_test_setup(two_flows_come_to_share_a_link_fairly, set_up),
 		cmocka_unit_test_setup(
 			a_queue_that_the_pace_does_not_drain_is_left_to_those_who_fill_it, set_up),
+		cmocka_unit_test_setup(a_queue_that_was_none_costs_little, set_up),
+		cmocka_unit_test_setup(far_away_a_short_queue_is_left, set_up),
+		cmocka_unit_test_setup(behind_a_relay_the_peer_is_as_far_as_it_says, set_up),
+		cmocka_unit_test_setup(far_away_a_long_queue_is_drained, set_up),
 		cmocka_unit_test_setup(a_thread_that_never_rests_is_not_paced, set_up),
 		cmocka_unit_test_setup(a_flow_that_falls_silent_is_forgotten, set_up),
 		cmocka_unit_test_setup(portions_follow_the_rate, set_up),
