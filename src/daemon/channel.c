@@ -438,9 +438,10 @@ static void on_local(uv_poll_t *local, int status, int events)
 {
 	struct channel *channel = local->data;
 
-	(void)events;
 	if (status < 0)
 		channel->local_interest = 0; /* libuv has stopped; reading will tell the error */
+	if (status < 0 || (events & UV_READABLE))
+		channel->flow.local_ready = true;
 	channel_pass(channel);
 }
 
@@ -448,6 +449,8 @@ static void on_link(void *owner, int events)
 {
 	struct channel *channel = owner;
 
+	if (events & UV_READABLE)
+		channel->flow.link_ready = true;
 	if (events & UV_WRITABLE)
 		channel->flow.link_room = true;
 	channel_pass(channel);
@@ -485,6 +488,8 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->table = settings->table;
 	channel->resume_deadline_ms = settings->resume_deadline_ms;
 	channel->flow.link_room = true;
+	channel->flow.link_ready = true;
+	channel->flow.local_ready = true;
 	pace_init(&channel->flow.pace);
 	channel->timer_ms = UINT64_MAX;
 	session.budget = worker->budget;

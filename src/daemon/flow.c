@@ -23,6 +23,8 @@ static int receive(struct flow *flow, unsigned char *scratch, uint64_t now_ms, s
 	size_t filled = 0;
 	enum io_result result = IO_OK;
 
+	if (!flow->link_ready)
+		return 0;
 	for (int records = 0; records < RECORDS_MOST && filled < WORKER_SCRATCH_BYTES; records++) {
 		size_t length = 0;
 
@@ -32,6 +34,7 @@ static int receive(struct flow *flow, unsigned char *scratch, uint64_t now_ms, s
 			break;
 		filled += length;
 	}
+	flow->link_ready = result != IO_AGAIN;
 	if (filled > 0) {
 		struct error mine;
 
@@ -96,9 +99,8 @@ static void sample_pace(struct flow *flow, struct worker *worker)
 }
 
 /* (A) local socket -> to_peer.
- * @emptied  set when that was all there was
- * @returns  whether anything was taken, or -1 with @err set */
-static int take(struct flow *flow, bool *emptied, struct error *err)
+ * @returns whether anything was taken, or -1 with @err set */
+static int take(struct flow *flow, struct error *err)
 {
 	struct session *session = &flow->session;
 	size_t portion = pace_portion(&flow->pace, PORTION_LEAST_BYTES, CHUNK_BYTES);
@@ -113,7 +115,7 @@ static int take(struct flow *flow, bool *emptied, struct error *err)
 	got = recv(flow->local_fd, space, space_bytes, 0);
 	if (got > 0) {
 		session_take(session, (size_t)got);
-		*emptied = (size_t)got < space_bytes;
+		flow->local_ready = (size_t)got == space_bytes;
 		return 1;
 	}
 	if (got == 0) {
@@ -125,6 +127,7 @@ static int take(struct flow *flow, bool *emptied, struct error *err)
 	if (errno == EINTR)
 		return 1;
 	if (errno == EAGAIN) {
+		flow->local_ready = false;
 		session_leave_space(session);
 		return 0;
 	}
@@ -180,20 +183,20 @@ int flow_send(struct flow *flow, struct error *err)
 /* (A) and (B): take from the local program only what the link can take now. */
 static int feed_link(struct flow *flow, struct error *err)
 {
-	bool emptied = false;
-
+	if (flow_send(flow, err) < 0)
+		return -1;
 	for (int turn = 0; turn < TURNS_MOST; turn++) {
 		int taken;
 
-		if (flow_send(flow, err) < 0)
-			return -1;
-		if (!flow->link_room || emptied)
+		if (!flow->link_room || !flow->local_ready)
 			return 0;
-		taken = take(flow, &emptied, err);
+		taken = take(flow, err);
 		if (taken <= 0)
 			return taken;
+		if (flow_send(flow, err) < 0)
+			return -1;
 	}
-	flow->again = true;
+	flow->again |= flow->link_room && flow->local_ready;
 	return 0;
 }
 
@@ -209,7 +212,7 @@ int flow_move(struct flow *flow, struct worker *worker, uint64_t now_ms, struct 
 			return -1;
 	}
 	/* TLS may hold decrypted bytes that poll() cannot see. */
-	flow->again = received > 0;
+	flow->again = flow->link_ready;
 	sample_pace(flow, worker);
 	return feed_link(flow, err);
 }
@@ -240,6 +243,7 @@ void flow_lose_link(struct flow *flow)
 {
 	flow->link = NULL;
 	flow->link_room = false;
+	flow->link_ready = false;
 	flow->again = false;
 	session_detach(&flow->session);
 }
@@ -249,6 +253,7 @@ void flow_gain_link(struct flow *flow, struct link *link, uint64_t delivered, ui
 {
 	flow->link = link;
 	flow->link_room = true;
+	flow->link_ready = true;
 	flow->again = true;
 	pace_init(&flow->pace);
 	session_attach(&flow->session, delivered, peer_limit, now_ms);

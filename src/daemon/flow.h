@@ -25,6 +25,8 @@ struct flow {
 	int local_fd;      /* the channel's */
 	bool local_deaf;   /* the local program reads no more */
 	bool local_over;   /* it writes no more */
+	bool local_ready;  /* poll() said that it may be read, and nothing has said otherwise */
+	bool link_ready;   /* ... of the link */
 	bool link_room;    /* the link would send at once what it is given */
 	bool again;        /* the pass stopped before the work was done */
 	struct pace pace;  /* of the link */
