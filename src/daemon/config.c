@@ -21,7 +21,7 @@
 #define SILENCE_LEAST_MS 500
 #define SILENCE_MOST_MS  60000
 
-/* What all channels together may hold of bytes not yet acknowledged, beyond a floor for each */
+/* What all channels together may borrow in both directions, beyond what is each one's own */
 #define REPLAY_MEMORY_BYTES       ((size_t)256 << 20)
 #define REPLAY_MEMORY_LEAST_BYTES ((size_t)1 << 20)
 #define REPLAY_MEMORY_MOST_BYTES  ((size_t)64 << 30)

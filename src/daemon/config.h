@@ -68,7 +68,7 @@ struct config {
 	char *qmp_directory;
 	char *runtime_directory;
 	gid_t control_group;
-	size_t replay_memory_bytes; /* for all channels together */
+	size_t replay_memory_bytes; /* that all channels together may borrow, both ways */
 	uint64_t bandwidth_limit;   /* bytes/s each way; or RATE_UNLIMITED */
 	struct config_peer *peers;
 	size_t peer_count;

@@ -15,7 +15,7 @@
 
 /* Served in this order */
 enum share_class {
-	SHARE_URGENT,   /* control: little, and never paced */
+	SHARE_URGENT,   /* control: little, and given no rate */
 	SHARE_POSTCOPY, /* a guest waits for it */
 	SHARE_BULK,
 };

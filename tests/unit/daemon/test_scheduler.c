@@ -177,7 +177,7 @@ static void a_channel_is_limited_from_its_first_byte(void **state)
 	assert_int_equal(may_come(i), 25 * MB);
 }
 
-static void control_is_never_paced(void **state)
+static void control_is_never_limited(void **state)
 {
 	size_t i;
 
@@ -285,7 +285,7 @@ int main(void)
 		TEST(what_one_does_not_use_another_gets),
 		TEST(a_limit_that_is_lifted_leaves_no_pace),
 		TEST(a_channel_is_limited_from_its_first_byte),
-		TEST(control_is_never_paced),
+		TEST(control_is_never_limited),
 		TEST(a_cap_alone_needs_turns_and_changes_while_it_runs),
 		TEST(channels_of_one_migration_share_its_cap),
 		TEST(postcopy_goes_before_bulk_within_a_limit),
