@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from bench import meter, tunnels  # noqa: E402
+from bench import meter, table, tunnels  # noqa: E402
 from lab.certificates import Authority  # noqa: E402
 from lab.guest import build_directory  # noqa: E402
 from lab.hosts import Hosts  # noqa: E402
@@ -39,7 +38,7 @@ LINKS = {
     "wantun": {"tun": LONG_LINE, "load": LONG_LINE_LOAD},
 }
 
-# Words of bench/harness/load; "cut": what the relay does twice meanwhile
+# Words of bench/harness/load
 TESTS = {
     "bulk": ["bulk"],
     "fault1": ["fault"],
@@ -55,26 +54,20 @@ TESTS = {
     "cut": ["bulk", "--seconds", "6"],
     "stall": ["bulk", "--seconds", "14"],
 }
+# What the relay is told to do meanwhile, so long after the beginning
 CUTS = {"cut": signal.SIGUSR1, "stall": signal.SIGUSR2}
 CUT_AFTER_S = (1.5, 3.0)
 
-# Of all cores, to processes outside the test: from here on a table says so.
-OTHERS_MATTER = 0.05
-
 DEFAULT_PEERS = "culvert,haproxy,stunnel,socat,direct"
 DEFAULT_PLAN = (("fast", "bulk,fault1,rtt"), ("1g", "fault1"))
-
-
-def is_bulk(test):
-    return TESTS[test][0] == "bulk"
 
 
 def harness(name):
     return build_directory() / "bench" / "harness" / name
 
 
-def announced(process):
-    """Whether a program of the harness has said that it is ready"""
+def wait_ready(process):
+    """Until a program of the harness has said that it is ready"""
     line = process.stdout.readline()
     if line.strip() != "ready":
         raise RuntimeError(f"{process.args}: {line.strip() or 'ended'}")
@@ -85,7 +78,7 @@ class Line:
 
     def __init__(self, hosts, link):
         self.hosts = hosts
-        self.link = LINKS[link]
+        self.link = link
         self.address = hosts.b.address
         self.tool = None
         if "tun" in self.link:
@@ -99,7 +92,7 @@ class Line:
 
     def _start(self, words):
         self.tool = subprocess.Popen(words, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        announced(self.tool)
+        wait_ready(self.tool)
 
     def lead_to(self, listen):
         """Where a source finds what listens at `listen`"""
@@ -197,9 +190,9 @@ class Tunnel:
         self._temporary.cleanup()
 
 
-def measure(tunnel, test, line):
+def measure(tunnel, test, words, line):
     """One run of the load: what it printed, and what the tunnel has cost meanwhile."""
-    kind, *more = TESTS[test]
+    kind, *more = words
     more = [*line.link.get("load", []), *more, *tunnel.ends()]
     words = [str(x) for x in (harness("load"), kind, *more)]
     pids = tunnel.pids()
@@ -238,109 +231,36 @@ def measure(tunnel, test, line):
     return result
 
 
-def text_of(value):
-    """Three digits, or all before the point"""
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def spread(values):
-    return f"{text_of(min(values))} to {text_of(max(values))}"
-
-
-def rows_of(results, test):
-    """(peer, its good runs, how many were not), the best first"""
-    figure = "gib_per_s" if is_bulk(test) else "p50_us"
-    names = dict.fromkeys(result["peer"] for result in results)
-    rows = []
-    for name in names:
-        runs = [result for result in results if result["peer"] == name]
-        good = [run for run in runs if "error" not in run]
-        rows.append((name, [run[figure] for run in good], good, runs))
-    worst = float("inf")
-    return sorted(
-        rows,
-        key=lambda row: worst if not row[1] else statistics.median(row[1]) * (-1 if is_bulk(test) else 1),
-    )
-
-
-def best_rival(rows, test):
-    """The best that people could use instead"""
-    rivals = [statistics.median(row[1]) for row in rows if row[1] and row[0] in tunnels.RIVALS]
-    return (max if is_bulk(test) else min)(rivals, default=None)
-
-
-def median_of(runs, key):
-    values = [run[key] for run in runs if key in run]
-    return statistics.median(values) if values else None
-
-
-def ratio(value, best):
-    return f"{value / best:.2f}" if value is not None and best else "-"
-
-
-def cells_of(row, best, best_cpu, test):
-    name, values, good, runs = row
-    if not good:
-        return [name, "0", runs[-1]["error"][:70]]
-    count = f"{len(good)}" if len(good) == len(runs) else f"{len(good)} of {len(runs)}"
-    middle = statistics.median(values)
-    cells = [name, count, text_of(middle), ratio(middle, best), spread(values)]
-    if not is_bulk(test):
-        return [*cells, text_of(median_of(good, "p99_us")), text_of(median_of(good, "gib_per_s"))]
-    cpu = median_of(good, "cpu_s_per_gib")
-    fairness, opening = median_of(good, "fairness"), median_of(good, "opening_ms")
-    return [*cells, text_of(cpu), ratio(cpu, best_cpu), text_of(fairness), text_of(opening)]
-
-
-def print_table(link, test, results):
-    rows = rows_of(results, test)
-    best = best_rival(rows, test)
-    cpu = [
-        median_of(row[2], "cpu_s_per_gib") for row in rows if row[0] in tunnels.RIVALS and row[2]
-    ]
-    best_cpu = min((x for x in cpu if x is not None), default=None)
-    unit, more = "p50 us", ["p99 us", "GiB/s beside"]
-    if is_bulk(test):
-        unit, more = "GiB/s", ["CPU s/GiB", "CPU x best", "fairness", "opening ms"]
-    table = [["peer", "runs", unit, "x best rival", "spread", *more]]
-    table += [cells_of(row, best, best_cpu, test) for row in rows]
-    widths = [max(len(x[i]) for x in table if len(x) == len(table[0])) for i in range(len(table[0]))]
-    print(f"\n{test} on {link} ({'more' if is_bulk(test) else 'less'} is better)")
-    for cells in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
-    others = max((x["others"] for x in results if "others" in x), default=0)
-    if others > OTHERS_MATTER:
-        print(f"(spoiled: programs outside the test had up to {others:.0%} of the cores in a run)")
-    sys.stdout.flush()
-
-
 def run_peer(name, starters, hosts, line, certificates, tests, tell):
     try:
         with Tunnel(name, starters, hosts, line, certificates) as tunnel:
-            for test in tests:
-                tell(test, measure(tunnel, test, line))
+            for test, words in tests.items():
+                tell(test, measure(tunnel, test, words, line))
     except (RuntimeError, TimeoutError, OSError) as error:
         for test in tests:
             tell(test, {"error": str(error)})
 
 
-def run_link(link, tests, peers, starters, words):
-    """All rounds over one link; the results."""
+def run_link(name, link, tests, peers, starters, rounds, out=None):
+    """All rounds over one link; the results.
+
+    link   its settings, as in LINKS
+    tests  words for the load by name, as in TESTS
+    out    a file to which every result is appended as well
+    """
     results = []
 
-    def tell(name, number):
+    def tell(peer, number):
         def tell_one(test, result):
-            result = {"link": link, "test": test, "peer": name, "round": number, **result}
+            result = {"link": name, "test": test, "peer": peer, "round": number, **result}
             results.append(result)
-            if words.out:
-                with open(words.out, "a") as file:
+            if out:
+                with open(out, "a") as file:
                     file.write(json.dumps(result) + "\n")
 
         return tell_one
 
-    with Hosts(**LINKS[link].get("shape", {})) as hosts:
+    with Hosts(**link.get("shape", {})) as hosts:
         for host in hosts:
             # What most users have; some kernels do not let a namespace have it.
             host.run("sysctl", "-qw", "net.ipv4.tcp_congestion_control=cubic", check=False)
@@ -349,10 +269,10 @@ def run_link(link, tests, peers, starters, words):
         authority.issue("server", san="DNS:mig-dst")
         line = Line(hosts, link)
         try:
-            for number in range(words.rounds):
-                print(f"{link}: round {number + 1} of {words.rounds}", file=sys.stderr, flush=True)
-                for name in peers if number % 2 == 0 else peers[::-1]:
-                    run_peer(name, starters, hosts, line, authority.directory, tests, tell(name, number))
+            for number in range(rounds):
+                print(f"{name}: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+                for peer in peers if number % 2 == 0 else peers[::-1]:
+                    run_peer(peer, starters, hosts, line, authority.directory, tests, tell(peer, number))
         finally:
             line.stop()
     return results
@@ -372,13 +292,14 @@ def choose_peers(text, starters):
 
 
 def check_tests(link, text):
+    """Those of TESTS that `text` names"""
     tests = text.split(",")
     for test in tests:
         if test not in TESTS:
             sys.exit(f"compare: no such test: {test} (there are {', '.join(TESTS)})")
         if test in CUTS and "relay" not in LINKS[link]:
             sys.exit(f"compare: test {test} needs a relay: LINK=relay or LINK=wan")
-    return tests
+    return {test: TESTS[test] for test in tests}
 
 
 def main():
@@ -400,9 +321,10 @@ def main():
     plan = [(link, check_tests(link, tests)) for link, tests in plan]
     failed = False
     for link, tests in plan:
-        results = run_link(link, tests, peers, starters, words)
+        results = run_link(link, LINKS[link], tests, peers, starters, words.rounds, words.out)
         for test in tests:
-            print_table(link, test, [x for x in results if x["test"] == test])
+            found = [x for x in results if x["test"] == test]
+            table.print_table(f"{test} on {link}", found, TESTS[test][0] == "bulk")
         failed |= any("error" in x for x in results if x["peer"] == OURS)
     return 1 if failed else 0
 

@@ -17,8 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from lab.certificates import Authority  # noqa: E402
-from lab.daemon import daemon_pair  # noqa: E402
+from lab import tunnelled  # noqa: E402
 from lab.guest import build_kernel  # noqa: E402
 from lab.hosts import Hosts  # noqa: E402
 from lab.machine import Machine  # noqa: E402
@@ -104,9 +103,7 @@ def main():
     lost = corrupt = 0
     print(f"cuts: seed {words.seed}")
     with Hosts(rate=words.rate) as hosts:
-        daemons = daemon_pair(hosts, Authority(hosts.directory / "certificates"))
-        for daemon in daemons:
-            daemon.start()
+        daemons = tunnelled.start_daemons(hosts)
         guest = Machine(hosts.a, "cuts", kernel, memory_mib=MEMORY_MIB, dirty=LOAD)
         guest.wait_running()
         for number in range(1, words.count + 1):

@@ -14,9 +14,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from lab import native  # noqa: E402
-from lab.certificates import Authority  # noqa: E402
-from lab.daemon import daemon_pair  # noqa: E402
+from lab import native, tunnelled  # noqa: E402
 from lab.guest import build_kernel  # noqa: E402
 from lab.hosts import Hosts  # noqa: E402
 from lab.machine import Machine  # noqa: E402
@@ -64,15 +62,12 @@ def summary(latencies_ms):
     }
 
 
-def migrate_natively(hosts, source, destination):
+def natively(hosts, source, destination):
     native.migrate(source, destination, mode="postcopy")
 
 
-def migrate_through_culvert(hosts, source, destination):
-    daemons = daemon_pair(hosts, Authority(hosts.directory / "certificates"))
-    for daemon in daemons:
-        daemon.start()
-    daemons[0].culvert("migrate", source.name, hosts.b.name, "--mode", "postcopy", check=True)
+def through_culvert(hosts, source, destination):
+    tunnelled.migrate(tunnelled.start_daemons(hosts), source, mode="postcopy")
 
 
 def measure(kernel, migrate):
@@ -104,7 +99,7 @@ def main():
     parser.add_argument("--runs", type=int, default=5, help="of each kind (default 5)")
     parser.add_argument("--only", choices=["native", "culvert"])
     arguments = parser.parse_args()
-    kinds = {"native": migrate_natively, "culvert": migrate_through_culvert}
+    kinds = {"native": natively, "culvert": through_culvert}
     if arguments.only:
         kinds = {arguments.only: kinds[arguments.only]}
 

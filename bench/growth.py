@@ -11,24 +11,19 @@ A second way beside Culvert is measured by turns: QEMU's own TCP, or a TCP conne
 """
 
 import argparse
-import os
 import pathlib
 import statistics
 import subprocess
 import sys
-import types
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from bench import compare, tunnels  # noqa: E402
-from lab import native  # noqa: E402
-from lab.certificates import Authority  # noqa: E402
-from lab.daemon import daemon_pair  # noqa: E402
+from bench import compare, meter, tunnels  # noqa: E402
+from lab import native, tunnelled  # noqa: E402
 from lab.guest import REPOSITORY, build_kernel  # noqa: E402
 from lab.hosts import Hosts  # noqa: E402
 from lab.machine import Machine  # noqa: E402
 
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 NAN = float("nan")
 SIZES_MIB = (256, 1024, 4096, 8192)
 RATES_MIB = (1, 50, 200)
@@ -39,26 +34,17 @@ LONGEST_S = 600
 PRECOPY_LONGEST_S = 40
 
 
-def cpu_s(pid):
-    """Processor time of a process, from /proc."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
 def natively(hosts, source, destination, mode, longest_s):
     finished = native.migrate(source, destination, mode, timeout=longest_s)
     return {"total_s": finished["total-time"] / 1000, "downtime_ms": finished["downtime"]}
 
 
 def through_culvert(hosts, source, destination, mode, longest_s):
-    daemons = daemon_pair(hosts, Authority(hosts.directory / "certificates"))
-    for daemon in daemons:
-        daemon.start()
-    before = sum(cpu_s(daemon.pid) for daemon in daemons)
-    command = ("migrate", source.name, hosts.b.name, "--mode", mode)
-    daemons[0].culvert(*command, check=True, timeout=longest_s)
-    (migration,) = daemons[0].migrations()
-    spent = sum(cpu_s(daemon.pid) for daemon in daemons) - before
+    daemons = tunnelled.start_daemons(hosts)
+    pids = [daemon.pid for daemon in daemons]
+    before = meter.cpu_s(pids)
+    migration = tunnelled.migrate(daemons, source, mode, timeout=longest_s)
+    spent = meter.cpu_s(pids) - before
     return {"total_s": migration["total_ms"] / 1000, "downtime_ms": migration["downtime_ms"],
             "cpu_s_per_gib": spent / (migration["ram_transferred_bytes"] / 2**30)}  # fmt: skip
 
@@ -105,11 +91,10 @@ def dirty_rows():
                *(run.get("downtime_ms", NAN) for run in runs))  # fmt: skip
 
 
-def compared(link, test, peers, rounds):
+def compared(link, words, peers, rounds):
     """Medians of the harness' figures, for each peer"""
     starters = tunnels.read_file(pathlib.Path(__file__).with_name("culvert.json"))
-    words = types.SimpleNamespace(out=None, rounds=rounds)
-    results = compare.run_link(link, [test], peers, starters, words)
+    results = compare.run_link("growth", link, {"bulk": words}, peers, starters, rounds)
 
     def median(peer, key):
         values = [x[key] for x in results if x["peer"] == peer and key in x]
@@ -121,9 +106,8 @@ def compared(link, test, peers, rounds):
 def channels_rows(rounds):
     yield "channels", "gib_per_s", "cpu_s_per_gib", "fairness", "idle_kib", "opening_ms"
     for count in CHANNELS:
-        test = f"many{count}"
-        compare.TESTS[test] = ["bulk", "--channels", str(count)]
-        median = compared("fast", test, [compare.OURS], rounds)
+        words = ["bulk", "--channels", str(count)]
+        median = compared(compare.LINKS["fast"], words, [compare.OURS], rounds)
         yield (count, median(compare.OURS, "gib_per_s"), median(compare.OURS, "cpu_s_per_gib"),
                median(compare.OURS, "fairness"), median(compare.OURS, "idle_kib") / count,
                median(compare.OURS, "opening_ms"))  # fmt: skip
@@ -133,8 +117,8 @@ def roundtrip_rows(rounds):
     yield "ms", "culvert_gib_per_s", "tcp_gib_per_s"
     for round_trip_ms in ROUND_TRIPS_MS:
         delay = ["--delay", str(round_trip_ms // 2), "--rate", "1000"]
-        compare.LINKS["line"] = {"tun": delay, "load": ["--warm", "4", "--seconds", "4"]}
-        median = compared("line", "bulk", [compare.OURS, tunnels.DIRECT], rounds)
+        link = {"tun": delay, "load": ["--warm", "4", "--seconds", "4"]}
+        median = compared(link, ["bulk"], [compare.OURS, tunnels.DIRECT], rounds)
         yield (round_trip_ms, median(compare.OURS, "gib_per_s"), median(tunnels.DIRECT, "gib_per_s"))
 
 

@@ -31,7 +31,7 @@ def measure(kernel, streams):
         source = Machine(hosts.a, "vm", kernel, MEMORY_MIB, dirty=LOAD)
         destination = Machine(
             hosts.b, "vm", kernel, MEMORY_MIB, incoming=True, trace_faults=True
-        )  # fmt: skip
+        )
         source.wait_running()
         bulk.stream(streams)
         before = sum(bulk.sink.rates(2)) / MBIT if streams else 0

@@ -86,7 +86,7 @@ int parse_rate(const char *text, uint64_t *bytes_per_s, struct error *err)
 	const char *rest = leading_number(text, &value);
 
 	if (strcmp(text, "none") == 0) {
-		*bytes_per_s = PARSE_NO_RATE;
+		*bytes_per_s = RATE_UNLIMITED;
 		return 0;
 	}
 	for (size_t i = 0; rest && i < sizeof(units) / sizeof(units[0]); i++) {

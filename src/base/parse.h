@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/rate.h"
 
 /** A decimal number from @lowest to @highest */
 int parse_number(
@@ -18,14 +19,11 @@ int parse_duration(const char *text, uint64_t *duration_ms, struct error *err);
 int parse_size(
 	const char *text, uint64_t lowest, uint64_t highest, uint64_t *bytes, struct error *err);
 
-/** No limit, in place of bytes per second */
-#define PARSE_NO_RATE UINT64_MAX
-
 /** 1Mbit and 10000Gbit, in bytes per second */
 #define PARSE_RATE_LEAST 125000u
 #define PARSE_RATE_MOST  1250000000000u
 
-/** "1500kbit", "500Mbit", "5Gbit", or "none": PARSE_NO_RATE. 1Mbit at least */
+/** "1500kbit", "500Mbit", "5Gbit", or "none": RATE_UNLIMITED. 1Mbit at least */
 int parse_rate(const char *text, uint64_t *bytes_per_s, struct error *err);
 
 struct host_port {

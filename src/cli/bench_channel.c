@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,18 +17,10 @@
 /* Three phases of a minute, and what is still under way at their ends */
 #define LONGEST_MS 600000
 
-uint64_t bench_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static int connect_through(
 	struct client *client, const char *host, int fd, uint64_t *taken_us, struct error *err)
 {
-	uint64_t begun_us = bench_now_us();
+	uint64_t begun_us = clock_now_us();
 	json_t *arguments = json_pack("{s:s, s:s}", "host", host, "service", "bench");
 	json_t *result = NULL;
 	int done;
@@ -38,7 +29,7 @@ static int connect_through(
 		return -1;
 	done = client_take_answer(client, CONNECT_TIMEOUT_MS, &result, err);
 	json_decref(result);
-	*taken_us = bench_now_us() - begun_us;
+	*taken_us = clock_now_us() - begun_us;
 	if (done == 0)
 		return error_set(err, ERROR_LOCAL, "culvertd does not answer");
 	if (done < 0 && err->code == ERROR_PEER) {

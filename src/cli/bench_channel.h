@@ -30,7 +30,4 @@ int bench_channel_order(struct bench_channel *channel, enum bench_order order, s
 /** The line that is due, a number */
 int bench_channel_take_number(struct bench_channel *channel, uint64_t *number, struct error *err);
 
-/** Microseconds of the clock by which everything here is measured */
-uint64_t bench_now_us(void);
-
 #endif

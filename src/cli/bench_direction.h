@@ -3,7 +3,7 @@
 #define CULVERT_CLI_BENCH_DIRECTION_H
 
 #include "cli/bench_channel.h"
-#include "cli/bench_trip.h"
+#include "cli/bench_trips.h"
 
 #define BENCH_CHANNELS_MOST 16
 
@@ -15,7 +15,7 @@ struct bench_direction {
 	struct bench_trips trips;
 };
 
-struct bench_flow {
+struct bench_bulk {
 	enum bench_order order; /* BENCH_SINK: to the peer; BENCH_SOURCE: from it */
 	struct bench_channel channels[BENCH_CHANNELS_MOST];
 	unsigned channel_count;
@@ -26,6 +26,9 @@ struct bench_flow {
 
 /** Everything but the CPU times. The channels are used up */
 int bench_direction_measure(
-	struct bench_flow *flow, struct bench_direction *direction, struct error *err);
+	struct bench_bulk *bulk, struct bench_direction *direction, struct error *err);
+
+/** Bytes per second; 0 for no time */
+double bench_direction_rate(const struct bench_direction *direction);
 
 #endif

@@ -5,14 +5,7 @@
 
 #define GIB 1073741824.0
 
-double bench_rate(const struct bench_direction *direction)
-{
-	if (direction->duration_us == 0)
-		return 0;
-	return (double)direction->bytes * 1e6 / (double)direction->duration_us;
-}
-
-double bench_cpu_s_per_gib(uint64_t cpu_us, uint64_t bytes)
+double bench_report_cpu_s_per_gib(uint64_t cpu_us, uint64_t bytes)
 {
 	return bytes ? (double)cpu_us / 1e6 / ((double)bytes / GIB) : 0;
 }
@@ -27,27 +20,29 @@ static json_t *direction_json(const struct bench_direction *direction)
 {
 	return json_pack("{sI sI sI so sf sf}", "bytes", (json_int_t)direction->bytes,
 		"duration_us", (json_int_t)direction->duration_us, "rate_bytes_per_s",
-		(json_int_t)bench_rate(direction), "round_trip", trips_json(&direction->trips),
-		"cpu_s_per_gib_here", bench_cpu_s_per_gib(direction->here_cpu_us, direction->bytes),
+		(json_int_t)bench_direction_rate(direction), "round_trip",
+		trips_json(&direction->trips), "cpu_s_per_gib_here",
+		bench_report_cpu_s_per_gib(direction->here_cpu_us, direction->bytes),
 		"cpu_s_per_gib_there",
-		bench_cpu_s_per_gib(direction->there_cpu_us, direction->bytes));
+		bench_report_cpu_s_per_gib(direction->there_cpu_us, direction->bytes));
 }
 
-json_t *bench_report_json(const struct bench_result *result)
+json_t *bench_report_json(const struct bench_report *report)
 {
-	return json_pack("{ss ss sI sI s{sI sI} so so so}", "here", result->here, "host",
-		result->host, "time_s", (json_int_t)result->time_s, "channels",
-		(json_int_t)result->channel_count, "opening", "count",
-		(json_int_t)result->opening_count, "p50_us", (json_int_t)result->opening_us,
-		"round_trip", trips_json(&result->idle), "to_host",
-		direction_json(&result->to_host), "from_host", direction_json(&result->from_host));
+	return json_pack("{ss ss sI sI s{sI sI} so so so}", "here", report->here, "host",
+		report->host, "time_s", (json_int_t)report->time_s, "channels",
+		(json_int_t)report->channel_count, "opening", "count",
+		(json_int_t)report->opening_count, "p50_us", (json_int_t)report->opening_us,
+		"round_trip", trips_json(&report->idle), "to_host",
+		direction_json(&report->to_host), "from_host", direction_json(&report->from_host));
 }
 
 static struct format text_of_cpu(uint64_t cpu_us, uint64_t bytes)
 {
 	struct format format;
 
-	snprintf(format.text, sizeof(format.text), "%.2f", bench_cpu_s_per_gib(cpu_us, bytes));
+	snprintf(format.text, sizeof(format.text), "%.2f",
+		bench_report_cpu_s_per_gib(cpu_us, bytes));
 	return format;
 }
 
@@ -57,7 +52,7 @@ static void add_direction(
 	table_add(table,
 		(const char *[]){
 			title,
-			format_rate((uint64_t)bench_rate(direction)).text,
+			format_rate((uint64_t)bench_direction_rate(direction)).text,
 			format_us(direction->trips.p50_us).text,
 			format_us(direction->trips.p99_us).text,
 			text_of_cpu(direction->here_cpu_us, direction->bytes).text,
@@ -65,27 +60,27 @@ static void add_direction(
 		});
 }
 
-void bench_report_print(FILE *file, const struct bench_result *result)
+void bench_report_print(FILE *file, const struct bench_report *report)
 {
 	char to[TABLE_CELL_BYTES], from[TABLE_CELL_BYTES];
 	char here[TABLE_CELL_BYTES], there[TABLE_CELL_BYTES];
 	struct table table;
 
-	snprintf(to, sizeof(to), "to %s", result->host);
-	snprintf(from, sizeof(from), "from %s", result->host);
-	snprintf(here, sizeof(here), "CPU S/GIB %s", result->here);
-	snprintf(there, sizeof(there), "CPU S/GIB %s", result->host);
+	snprintf(to, sizeof(to), "to %s", report->host);
+	snprintf(from, sizeof(from), "from %s", report->host);
+	snprintf(here, sizeof(here), "CPU S/GIB %s", report->here);
+	snprintf(there, sizeof(there), "CPU S/GIB %s", report->host);
 	table_init(&table, (const char *[]){"", "THROUGHPUT", "ROUND TRIP P50", "P99", here, there},
 		6);
 	table_add(&table,
-		(const char *[]){"idle", "-", format_us(result->idle.p50_us).text,
-			format_us(result->idle.p99_us).text, "-", "-"});
-	add_direction(&table, to, &result->to_host);
-	add_direction(&table, from, &result->from_host);
+		(const char *[]){"idle", "-", format_us(report->idle.p50_us).text,
+			format_us(report->idle.p99_us).text, "-", "-"});
+	add_direction(&table, to, &report->to_host);
+	add_direction(&table, from, &report->from_host);
 	table_print(&table, file);
 	table_fini(&table);
 	fprintf(file, "opening a channel takes %s (median of %u)\n",
-		format_us(result->opening_us).text, result->opening_count);
+		format_us(report->opening_us).text, report->opening_count);
 	fputs("Round trips are of 64 bytes, beside that load on a channel of their own; 1 divided "
 	      "by CPU s/GiB of the\nbusier culvertd is the GiB/s that one core of that host can "
 	      "carry.\n",

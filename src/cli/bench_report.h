@@ -10,7 +10,7 @@
 
 #include "cli/bench_direction.h"
 
-struct bench_result {
+struct bench_report {
 	const char *here; /* this host's name */
 	const char *host;
 	uint64_t time_s;
@@ -23,14 +23,11 @@ struct bench_result {
 };
 
 /** A new reference. Spec: docs/culvert.1, "bench" */
-json_t *bench_report_json(const struct bench_result *result);
+json_t *bench_report_json(const struct bench_report *report);
 
-void bench_report_print(FILE *file, const struct bench_result *result);
-
-/** Bytes per second; 0 for no time */
-double bench_rate(const struct bench_direction *direction);
+void bench_report_print(FILE *file, const struct bench_report *report);
 
 /** CPU seconds for each GiB; 0 for no bytes */
-double bench_cpu_s_per_gib(uint64_t cpu_us, uint64_t bytes);
+double bench_report_cpu_s_per_gib(uint64_t cpu_us, uint64_t bytes);
 
 #endif

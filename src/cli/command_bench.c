@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cli/bench_report.h"
 #include "cli/command.h"
 #include "cli/output.h"
@@ -19,14 +20,14 @@ struct bench {
 	struct bench_channel echo;
 	struct bench_channel usage;
 	uint64_t openings_us[OPENINGS_MOST];
-	struct bench_result result;
+	struct bench_report report;
 };
 
 static int open_one(struct bench *bench, struct bench_channel *channel, struct error *err)
 {
 	if (bench_channel_open(channel, bench->client, bench->host, &bench->leave, err) < 0)
 		return -1;
-	bench->openings_us[bench->result.opening_count++] = channel->opening_us;
+	bench->openings_us[bench->report.opening_count++] = channel->opening_us;
 	return 0;
 }
 
@@ -44,13 +45,13 @@ static int read_usage(struct bench *bench, uint64_t *here_us, uint64_t *there_us
 	return 0;
 }
 
-static int measure_flow(struct bench *bench, struct bench_flow *flow,
+static int measure_bulk(struct bench *bench, struct bench_bulk *bulk,
 	struct bench_direction *direction, struct error *err)
 {
 	uint64_t here_us, there_us, here_after_us, there_after_us;
 
 	if (read_usage(bench, &here_us, &there_us, err) < 0 ||
-		bench_direction_measure(flow, direction, err) < 0 ||
+		bench_direction_measure(bulk, direction, err) < 0 ||
 		read_usage(bench, &here_after_us, &there_after_us, err) < 0)
 		return -1;
 	direction->here_cpu_us = here_after_us - here_us;
@@ -61,22 +62,22 @@ static int measure_flow(struct bench *bench, struct bench_flow *flow,
 static int measure_direction(struct bench *bench, enum bench_order order,
 	struct bench_direction *direction, struct error *err)
 {
-	struct bench_flow flow = {
+	struct bench_bulk bulk = {
 		.order = order,
-		.time_us = bench->result.time_s * 1000000,
+		.time_us = bench->report.time_s * 1000000,
 		.echo = &bench->echo,
 		.leave = &bench->leave,
 	};
 	int result = 0;
 
-	while (result == 0 && flow.channel_count < bench->result.channel_count) {
-		result = open_one(bench, &flow.channels[flow.channel_count], err);
-		flow.channel_count += result == 0;
+	while (result == 0 && bulk.channel_count < bench->report.channel_count) {
+		result = open_one(bench, &bulk.channels[bulk.channel_count], err);
+		bulk.channel_count += result == 0;
 	}
 	if (result == 0)
-		result = measure_flow(bench, &flow, direction, err);
-	for (unsigned i = 0; i < flow.channel_count; i++)
-		bench_channel_close(&flow.channels[i]);
+		result = measure_bulk(bench, &bulk, direction, err);
+	for (unsigned i = 0; i < bulk.channel_count; i++)
+		bench_channel_close(&bulk.channels[i]);
 	return result;
 }
 
@@ -90,28 +91,28 @@ static int begin(struct bench *bench, struct error *err)
 
 static int measure(struct bench *bench, struct error *err)
 {
-	struct bench_result *result = &bench->result;
-	uint64_t until_us = bench_now_us() + result->time_s * 1000000;
+	struct bench_report *report = &bench->report;
+	uint64_t until_us = clock_now_us() + report->time_s * 1000000;
 
-	if (bench_trips_measure(&bench->echo, until_us, 0, &result->idle, err) < 0 ||
-		measure_direction(bench, BENCH_SINK, &result->to_host, err) < 0 ||
-		measure_direction(bench, BENCH_SOURCE, &result->from_host, err) < 0)
+	if (bench_trips_measure(&bench->echo, until_us, 0, &report->idle, err) < 0 ||
+		measure_direction(bench, BENCH_SINK, &report->to_host, err) < 0 ||
+		measure_direction(bench, BENCH_SOURCE, &report->from_host, err) < 0)
 		return -1;
-	result->opening_us = bench_trips_of(bench->openings_us, result->opening_count).p50_us;
+	report->opening_us = bench_trips_of(bench->openings_us, report->opening_count).p50_us;
 	return 0;
 }
 
-static void tell(const struct options *options, const struct bench_result *result)
+static void tell(const struct options *options, const struct bench_report *report)
 {
-	json_t *report;
+	json_t *json;
 
 	if (!options->json) {
-		bench_report_print(stdout, result);
+		bench_report_print(stdout, report);
 		return;
 	}
-	report = bench_report_json(result);
-	output_json(report);
-	json_decref(report);
+	json = bench_report_json(report);
+	output_json(json);
+	json_decref(json);
 }
 
 static int run(const struct options *options, struct error *err)
@@ -120,7 +121,7 @@ static int run(const struct options *options, struct error *err)
 		.host = options->operands[0],
 		.echo.waiter.fd = -1,
 		.usage.waiter.fd = -1,
-		.result =
+		.report =
 			{
 				.time_s = options->time_s ? options->time_s : DEFAULT_TIME_S,
 				.channel_count = options->channels ? (unsigned)options->channels
@@ -132,17 +133,17 @@ static int run(const struct options *options, struct error *err)
 	bench.client = client_open(options->socket_path, err);
 	if (!bench.client)
 		return -1;
-	bench.result.here = client_host(bench.client);
-	bench.result.host = bench.host;
+	bench.report.here = client_host(bench.client);
+	bench.report.host = bench.host;
 	result = begin(&bench, err);
 	if (result == 0 && !options->json)
 		printf("%s, %u channel%s, %u s each: idle, to it, from it\n", bench.host,
-			bench.result.channel_count, bench.result.channel_count > 1 ? "s" : "",
-			(unsigned)bench.result.time_s);
+			bench.report.channel_count, bench.report.channel_count > 1 ? "s" : "",
+			(unsigned)bench.report.time_s);
 	if (result == 0)
 		result = measure(&bench, err);
 	if (result == 0)
-		tell(options, &bench.result);
+		tell(options, &bench.report);
 	bench_channel_close(&bench.echo);
 	bench_channel_close(&bench.usage);
 	client_free(bench.client);

@@ -50,7 +50,7 @@ int options_rate(const char *text, uint64_t *bytes_per_s, struct error *err)
 {
 	if (parse_rate(text, bytes_per_s, err) < 0)
 		return -1;
-	if (*bytes_per_s == PARSE_NO_RATE)
+	if (*bytes_per_s == RATE_UNLIMITED)
 		*bytes_per_s = 0;
 	return 0;
 }

@@ -9,11 +9,11 @@ void allotment_init(struct allotment *allotment, const char *service, struct ter
 	*allotment = (struct allotment){
 		.terms = terms_hold(terms),
 		.own_class = strcmp(service, "control") == 0 ? SHARE_URGENT : SHARE_BULK,
-		.allowed = SHARES_UNLIMITED,
-		.pace = SHARES_UNLIMITED,
-		.to_peer_rate = SHARES_UNLIMITED,
-		.to_local_rate = SHARES_UNLIMITED,
-		.peer_rate = SHARES_UNLIMITED,
+		.allowed = RATE_UNLIMITED,
+		.pace = RATE_UNLIMITED,
+		.to_peer_rate = RATE_UNLIMITED,
+		.to_local_rate = RATE_UNLIMITED,
+		.peer_rate = RATE_UNLIMITED,
 	};
 	list_init(&allotment->place);
 }
@@ -21,8 +21,8 @@ void allotment_init(struct allotment *allotment, const char *service, struct ter
 void allotment_fini(struct allotment *allotment)
 {
 	if (allotment->terms) {
-		atomic_store(&allotment->terms->to_peer_pace, SHARES_UNLIMITED);
-		atomic_store(&allotment->terms->to_local_pace, SHARES_UNLIMITED);
+		atomic_store(&allotment->terms->to_peer_rate, RATE_UNLIMITED);
+		atomic_store(&allotment->terms->to_local_rate, RATE_UNLIMITED);
 	}
 	terms_put(allotment->terms);
 	allotment->terms = NULL;
@@ -40,7 +40,7 @@ static uint64_t allowed_rate(const struct allotment *allotment, const struct flo
 		least_of(atomic_load_explicit(&allotment->to_peer_rate, memory_order_relaxed),
 			flow->session.peer_rate);
 
-	return rate < ALLOTMENT_LEAST ? ALLOTMENT_LEAST : rate;
+	return rate < ALLOTMENT_LEAST_BYTES_PER_S ? ALLOTMENT_LEAST_BYTES_PER_S : rate;
 }
 
 void allotment_apply(struct allotment *allotment, struct flow *flow)
@@ -50,7 +50,7 @@ void allotment_apply(struct allotment *allotment, struct flow *flow)
 	uint64_t pace = least_of(allowed, flow->pace.bytes_per_s);
 
 	if (allotment->terms && allowed != allotment->allowed)
-		atomic_store(&allotment->terms->to_peer_pace, allowed);
+		atomic_store(&allotment->terms->to_peer_rate, allowed);
 	allotment->allowed = allowed;
 	if (pace != allotment->pace)
 		socket_set_pacing(link_descriptor(flow->link), pace);
@@ -58,7 +58,7 @@ void allotment_apply(struct allotment *allotment, struct flow *flow)
 	if (asked != flow->session.rate_wanted) {
 		session_ask_rate(&flow->session, asked);
 		if (allotment->terms)
-			atomic_store(&allotment->terms->to_local_pace, asked);
+			atomic_store(&allotment->terms->to_local_rate, asked);
 	}
 }
 
@@ -83,5 +83,5 @@ void allotment_note(struct allotment *allotment, const struct flow *flow, uint64
 
 void allotment_renew(struct allotment *allotment)
 {
-	allotment->pace = SHARES_UNLIMITED;
+	allotment->pace = RATE_UNLIMITED;
 }

@@ -16,7 +16,7 @@
 #include "daemon/terms.h"
 
 /** Whatever anybody asks for: slower, a channel's heartbeat would fail */
-#define ALLOTMENT_LEAST 65536u
+#define ALLOTMENT_LEAST_BYTES_PER_S 65536u
 
 /* The scheduler's: one direction as measured */
 struct allotment_meter {
@@ -33,19 +33,20 @@ struct allotment {
 	_Atomic uint64_t sent; /* by the worker: positions in the stream */
 	_Atomic uint64_t acknowledged;
 	_Atomic uint64_t received;
-	_Atomic uint64_t full_ms; /* how long the link has taken no more, all in all */
-	_Atomic uint64_t peer_rate;
-	uint64_t noted_ms;
-	bool was_full;
-	uint64_t allowed; /* by the scheduler and the peer, when it was looked at last */
-	uint64_t pace;    /* that the link has */
+	_Atomic uint64_t full_ms;   /* how long the link has taken no more, all in all */
+	_Atomic uint64_t peer_rate; /* that the peer asks for; or RATE_UNLIMITED */
+	uint64_t noted_ms;          /* the worker's own, as what follows: the last pass */
+	bool was_full;              /* after it the link took no more */
+	uint64_t allowed;           /* by the scheduler and the peer, when it was looked at last */
+	uint64_t pace;              /* that the link has */
 
-	_Atomic uint64_t to_peer_rate; /* by the scheduler; or SHARES_UNLIMITED */
+	_Atomic uint64_t to_peer_rate; /* by the scheduler; or RATE_UNLIMITED */
 	_Atomic uint64_t to_local_rate;
-	struct allotment_meter to_peer;
-	struct allotment_meter passed; /* to the peer, and acknowledged */
-	struct allotment_meter to_local;
+	struct allotment_meter sent_meter; /* the scheduler's own, as what follows */
+	struct allotment_meter acknowledged_meter;
+	struct allotment_meter received_meter;
 	uint64_t full_seen_ms;
+	unsigned full_permille; /* of the time between two turns */
 };
 
 /** @terms  held from now on; or NULL */

@@ -21,8 +21,10 @@
  */
 int bench_start(struct daemon *daemon, const struct config_peer *peer, int fd, struct error *err);
 
-/** What this daemon has cost so far, user and system time, without what the service itself spent on
- * taking and making bytes: that is the guest's side of a migration */
+/** What this daemon has cost so far, user and system time, without what `sink` and `source` spent
+ * on taking and making bytes: that is the guest's side of a migration. `echo` costs little, and
+ * counts
+ */
 uint64_t bench_cpu_us(void);
 
 #endif

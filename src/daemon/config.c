@@ -21,7 +21,7 @@
 #define SILENCE_LEAST_MS 500
 #define SILENCE_MOST_MS  60000
 
-/* What all channels together may hold of bytes not yet acknowledged, beyond a floor for each */
+/* What all channels together may borrow in both directions, beyond what is each one's own */
 #define REPLAY_MEMORY_BYTES       ((size_t)256 << 20)
 #define REPLAY_MEMORY_LEAST_BYTES ((size_t)1 << 20)
 #define REPLAY_MEMORY_MOST_BYTES  ((size_t)64 << 30)
@@ -332,7 +332,7 @@ static int check_whole(struct config *config, const char *path, struct error *er
 	if (config->replay_memory_bytes == 0)
 		config->replay_memory_bytes = REPLAY_MEMORY_BYTES;
 	if (config->bandwidth_limit == 0)
-		config->bandwidth_limit = PARSE_NO_RATE;
+		config->bandwidth_limit = RATE_UNLIMITED;
 	if (set_default(&config->ca, "/etc/culvert/ca.pem", err) < 0 ||
 		set_default(&config->certificate, "/etc/culvert/host.pem", err) < 0 ||
 		set_default(&config->key, "/etc/culvert/host.key", err) < 0 ||

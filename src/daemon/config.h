@@ -68,8 +68,8 @@ struct config {
 	char *qmp_directory;
 	char *runtime_directory;
 	gid_t control_group;
-	size_t replay_memory_bytes; /* for all channels together */
-	uint64_t bandwidth_limit;   /* bytes/s each way; or PARSE_NO_RATE */
+	size_t replay_memory_bytes; /* that all channels together may borrow, both ways */
+	uint64_t bandwidth_limit;   /* bytes/s each way; or RATE_UNLIMITED */
 	struct config_peer *peers;
 	size_t peer_count;
 	struct config_service *services;
@@ -82,7 +82,7 @@ struct config {
 struct config *config_load(const char *path, struct error *err);
 void config_free(struct config *config);
 
-/** What this host's certificate must be good for: a set of enum tls_role */
+/** What this host's certificate must be good for: a set of enum identity_role */
 unsigned config_roles(const struct config *config);
 
 /** The peer of that name, or NULL */

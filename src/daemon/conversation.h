@@ -1,5 +1,6 @@
-/* Threads that lead one blocking conversation each: a migration, a peer's control channel, a client
- * of the control socket.
+/* Threads that lead one blocking conversation each: a migration on its source, a peer's control
+ * channel, either of these restored after a crash, a peer that measures, a forward that is being
+ * opened, a client of the control socket.
  *
  * They are detached, and counted so that the daemon can wait for them. While they wait for news
  * they look at daemon->stopping every CONVERSATION_TURN_MS; while they wait for an answer of a peer

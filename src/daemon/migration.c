@@ -196,7 +196,7 @@ struct migration *migrations_begin(
 	struct migration *migration = calloc(1, sizeof(*migration));
 
 	if (migration)
-		migration->terms = terms_new(plan->bandwidth ? plan->bandwidth : SHARES_UNLIMITED);
+		migration->terms = terms_new(plan->bandwidth ? plan->bandwidth : RATE_UNLIMITED);
 	if (!migration || !migration->terms) {
 		free_migration(migration);
 		error_set(err, ERROR_LOCAL, "no memory");
@@ -418,7 +418,7 @@ int migrations_request(struct migrations *migrations, const char *name,
 static void limit(struct migration *migration, uint64_t bytes_per_s)
 {
 	migration->change++;
-	atomic_store(&migration->terms->cap, bytes_per_s);
+	atomic_store(&migration->terms->limit_bytes_per_s, bytes_per_s);
 	uv_cond_broadcast(&migration->registry->changed);
 	scheduler_wake(migration->registry->scheduler);
 }
@@ -467,18 +467,18 @@ static void set_number(json_t *object, const char *key, uint64_t number)
 static void set_rate(json_t *object, const char *key, uint64_t bytes_per_s)
 {
 	json_object_set_new(object, key,
-		bytes_per_s == SHARES_UNLIMITED ? json_null()
-						: json_integer((json_int_t)bytes_per_s));
+		bytes_per_s == RATE_UNLIMITED ? json_null()
+					      : json_integer((json_int_t)bytes_per_s));
 }
 
 static void set_bandwidth(json_t *object, const struct migration *migration)
 {
 	const struct terms *terms = migration->terms;
 
-	set_rate(object, "bandwidth_bytes_per_s", atomic_load(&terms->cap));
+	set_rate(object, "bandwidth_bytes_per_s", atomic_load(&terms->limit_bytes_per_s));
 	set_rate(object, "paced_bytes_per_s",
 		atomic_load(
-			migration->plan.incoming ? &terms->to_local_pace : &terms->to_peer_pace));
+			migration->plan.incoming ? &terms->to_local_rate : &terms->to_peer_rate));
 }
 
 static json_t *to_json(const struct migration *migration)

@@ -120,7 +120,7 @@ int migrations_request(struct migrations *migrations, const char *name,
 /**
  * Limit the migration @name from now on.
  *
- * @bytes_per_s  of its stream, each way; or SHARES_UNLIMITED
+ * @bytes_per_s  of its stream, each way; or RATE_UNLIMITED
  * @errors       ERROR_USAGE: no such migration, or ended
  */
 int migrations_limit(

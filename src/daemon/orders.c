@@ -108,13 +108,13 @@ static json_t *limit(struct daemon *daemon, const json_t *arguments, struct erro
 		return NULL;
 	}
 	if (rate == 0)
-		rate = SHARES_UNLIMITED;
+		rate = RATE_UNLIMITED;
 	if (host)
 		scheduler_set_limit(daemon->scheduler, rate);
 	else if (migrations_limit(daemon->migrations, name, rate, err) < 0)
 		return NULL;
 	log_event_limited(LOG_NOTICE, "bandwidth", "of=%s bytes_per_s=%llu", host ? "host" : name,
-		(unsigned long long)(rate == SHARES_UNLIMITED ? 0 : rate));
+		(unsigned long long)(rate == RATE_UNLIMITED ? 0 : rate));
 	return json_object();
 }
 
@@ -125,7 +125,7 @@ static json_t *status(struct daemon *daemon)
 
 	return json_pack("{so so}", "migrations", migrations_list(daemon->migrations),
 		"bandwidth_bytes_per_s",
-		rate == SHARES_UNLIMITED ? json_null() : json_integer((json_int_t)rate));
+		rate == RATE_UNLIMITED ? json_null() : json_integer((json_int_t)rate));
 }
 
 static json_t *peer_json(const struct config_peer *peer)

@@ -26,6 +26,7 @@ struct scheduler {
 	bool contended;
 	unsigned boost[2];    /* permille of the limit that are given out, to local and to peer */
 	struct share *shares; /* room for those of one turn */
+	struct allotment **owners; /* whose each of them is: a class may change meanwhile */
 	size_t room;
 };
 
@@ -37,9 +38,10 @@ static enum share_class class_of(const struct allotment *allotment)
 
 static uint64_t cap_of(const struct allotment *allotment)
 {
-	uint64_t cap = allotment->terms ? atomic_load(&allotment->terms->cap) : SHARES_UNLIMITED;
+	uint64_t cap = allotment->terms ? atomic_load(&allotment->terms->limit_bytes_per_s)
+					: RATE_UNLIMITED;
 
-	return cap == SHARES_UNLIMITED ? cap : cap / allotment->terms->channel_count;
+	return cap == RATE_UNLIMITED ? cap : cap / allotment->terms->channel_count;
 }
 
 static struct allotment *member(struct list *place)
@@ -91,6 +93,7 @@ void scheduler_free(struct scheduler *scheduler)
 	loop_put(scheduler->loop);
 	uv_mutex_destroy(&scheduler->lock);
 	free(scheduler->shares);
+	free(scheduler->owners);
 	free(scheduler);
 }
 
@@ -126,11 +129,11 @@ static void set_first_rates(struct scheduler *scheduler, struct allotment *allot
 
 	if (share_class == SHARE_URGENT)
 		return;
-	if (scheduler->limit != SHARES_UNLIMITED && scheduler->limit / scheduler->count < rate)
+	if (scheduler->limit != RATE_UNLIMITED && scheduler->limit / scheduler->count < rate)
 		rate = scheduler->limit / scheduler->count;
 	atomic_store(&allotment->to_local_rate, rate);
-	if (scheduler->contended && share_class == SHARE_BULK && rate > SHARES_FLOOR)
-		rate = SHARES_FLOOR;
+	if (scheduler->contended && share_class == SHARE_BULK && rate > SHARES_FLOOR_BYTES_PER_S)
+		rate = SHARES_FLOOR_BYTES_PER_S;
 	atomic_store(&allotment->to_peer_rate, rate);
 }
 
@@ -148,7 +151,7 @@ void scheduler_join(struct scheduler *scheduler, struct allotment *allotment)
 		allotment->terms->channel_count++;
 	set_first_rates(scheduler, allotment);
 	wanted = !scheduler->turning &&
-		(scheduler->limit != SHARES_UNLIMITED || cap_of(allotment) != SHARES_UNLIMITED ||
+		(scheduler->limit != RATE_UNLIMITED || cap_of(allotment) != RATE_UNLIMITED ||
 			class_of(allotment) == SHARE_POSTCOPY);
 	uv_mutex_unlock(&scheduler->lock);
 	if (wanted)
@@ -180,9 +183,8 @@ static void read_meter(struct allotment_meter *meter, _Atomic uint64_t *now, uin
 	meter->rate = (meter->rate + bytes * 1000 / passed_ms) / 2;
 }
 
-/* Under the lock. @figures  what contends on the way to the peers */
-static void measure(
-	struct scheduler *scheduler, uint64_t now_ms, struct contention_figures *figures)
+/* Under the lock */
+static void measure(struct scheduler *scheduler, uint64_t now_ms)
 {
 	uint64_t passed_ms = now_ms - scheduler->measured_ms;
 
@@ -193,28 +195,47 @@ static void measure(
 		uint64_t full = (full_ms - allotment->full_seen_ms) * 1000 / passed_ms;
 
 		allotment->full_seen_ms = full_ms;
-		read_meter(&allotment->to_peer, &allotment->sent, passed_ms);
-		read_meter(&allotment->passed, &allotment->acknowledged, passed_ms);
-		read_meter(&allotment->to_local, &allotment->received, passed_ms);
-		if (class_of(allotment) == SHARE_BULK) {
-			figures->bulk += allotment->passed.rate;
-			if (allotment->to_peer.rate > 0 || figures->floor == 0)
-				figures->floor += SHARES_FLOOR;
-		} else {
-			figures->postcopy += allotment->passed.rate;
-			if (class_of(allotment) == SHARE_POSTCOPY && full > figures->full)
-				figures->full = (unsigned)(full < 1000 ? full : 1000);
-		}
+		allotment->full_permille = (unsigned)(full < 1000 ? full : 1000);
+		read_meter(&allotment->sent_meter, &allotment->sent, passed_ms);
+		read_meter(&allotment->acknowledged_meter, &allotment->acknowledged, passed_ms);
+		read_meter(&allotment->received_meter, &allotment->received, passed_ms);
 	}
 	scheduler->measured_ms = now_ms;
+}
+
+/* What contends on the way to the peers, as it was measured last; under the lock */
+static struct contention_figures look(const struct scheduler *scheduler)
+{
+	struct contention_figures figures = {0};
+
+	for (struct list *place = scheduler->allotments.next; place != &scheduler->allotments;
+		place = place->next) {
+		const struct allotment *allotment = member(place);
+		enum share_class share_class = class_of(allotment);
+
+		if (share_class == SHARE_BULK) {
+			figures.bulk_bytes_per_s += allotment->acknowledged_meter.rate;
+			if (allotment->sent_meter.rate > 0)
+				figures.floor_bytes_per_s += SHARES_FLOOR_BYTES_PER_S;
+			continue;
+		}
+		figures.postcopy_bytes_per_s += allotment->acknowledged_meter.rate;
+		if (share_class == SHARE_POSTCOPY &&
+			allotment->full_permille > figures.full_permille)
+			figures.full_permille = allotment->full_permille;
+	}
+	/* Who is silent needs no floor, but whoever begins finds one. */
+	if (figures.floor_bytes_per_s == 0)
+		figures.floor_bytes_per_s = SHARES_FLOOR_BYTES_PER_S;
+	return figures;
 }
 
 /* Who uses most of what it may would use more. */
 static uint64_t demand_of(uint64_t used, uint64_t allotted)
 {
-	if (allotted == SHARES_UNLIMITED || used >= allotted / 10 * 8)
-		return SHARES_UNLIMITED;
-	return used + used / 2 + SHARES_FLOOR / 4;
+	if (allotted == RATE_UNLIMITED || used >= allotted / 10 * 8)
+		return RATE_UNLIMITED;
+	return used + used / 2 + SHARES_FLOOR_BYTES_PER_S / 4;
 }
 
 /* A channel is told of a change that matters: each costs it a system call, or a frame. */
@@ -223,7 +244,7 @@ static void publish(_Atomic uint64_t *place, uint64_t rate)
 	uint64_t before = atomic_load(place);
 	uint64_t difference = before > rate ? before - rate : rate - before;
 
-	if (rate == SHARES_UNLIMITED || before == SHARES_UNLIMITED || difference > before / 64)
+	if (rate == RATE_UNLIMITED || before == RATE_UNLIMITED || difference > before / 64)
 		atomic_store(place, rate);
 }
 
@@ -238,39 +259,33 @@ static size_t list_shares(struct scheduler *scheduler, bool to_peer)
 		place = place->next) {
 		struct allotment *allotment = member(place);
 		enum share_class share_class = class_of(allotment);
-		struct share *share =
-			&scheduler->shares[share_class == SHARE_BULK ? --last : first++];
-		uint64_t wish = to_peer ? atomic_load(&allotment->peer_rate) : SHARES_UNLIMITED;
+		size_t slot = share_class == SHARE_BULK ? --last : first++;
+		struct share *share = &scheduler->shares[slot];
+		uint64_t wish = to_peer ? atomic_load(&allotment->peer_rate) : RATE_UNLIMITED;
 
+		scheduler->owners[slot] = allotment;
 		*share = (struct share){.share_class = share_class, .cap = cap_of(allotment)};
 		if (wish < share->cap)
 			share->cap = wish;
-		share->demand =
-			demand_of(to_peer ? allotment->to_peer.rate : allotment->to_local.rate,
-				atomic_load(to_peer ? &allotment->to_peer_rate
-						    : &allotment->to_local_rate));
+		share->demand = demand_of(
+			to_peer ? allotment->sent_meter.rate : allotment->received_meter.rate,
+			atomic_load(
+				to_peer ? &allotment->to_peer_rate : &allotment->to_local_rate));
 		if (share_class == SHARE_URGENT)
-			share->demand =
-				to_peer ? allotment->to_peer.rate : allotment->to_local.rate;
+			share->demand = to_peer ? allotment->sent_meter.rate
+						: allotment->received_meter.rate;
 	}
 	return first;
 }
 
-/* In the order of list_shares() */
 static void publish_shares(struct scheduler *scheduler, bool to_peer)
 {
-	size_t first = 0;
-	size_t last = scheduler->count;
+	for (size_t i = 0; i < scheduler->count; i++) {
+		const struct share *share = &scheduler->shares[i];
+		struct allotment *owner = scheduler->owners[i];
 
-	for (struct list *place = scheduler->allotments.next; place != &scheduler->allotments;
-		place = place->next) {
-		struct allotment *allotment = member(place);
-		enum share_class share_class = class_of(allotment);
-		const struct share *share;
-
-		share = &scheduler->shares[share_class == SHARE_BULK ? --last : first++];
-		publish(to_peer ? &allotment->to_peer_rate : &allotment->to_local_rate,
-			share_class == SHARE_URGENT ? SHARES_UNLIMITED : share->rate);
+		publish(to_peer ? &owner->to_peer_rate : &owner->to_local_rate,
+			share->share_class == SHARE_URGENT ? RATE_UNLIMITED : share->rate);
 	}
 }
 
@@ -280,7 +295,8 @@ static uint64_t used_by(const struct scheduler *scheduler, bool to_peer)
 
 	for (struct list *place = scheduler->allotments.next; place != &scheduler->allotments;
 		place = place->next)
-		used += to_peer ? member(place)->to_peer.rate : member(place)->to_local.rate;
+		used += to_peer ? member(place)->sent_meter.rate
+				: member(place)->received_meter.rate;
 	return used;
 }
 
@@ -290,7 +306,7 @@ static bool somebody_waits(const struct scheduler *scheduler)
 	for (size_t i = 0; i < scheduler->count; i++) {
 		const struct share *share = &scheduler->shares[i];
 
-		if (share->demand == SHARES_UNLIMITED && share->rate < share->cap)
+		if (share->demand == RATE_UNLIMITED && share->rate < share->cap)
 			return true;
 	}
 	return false;
@@ -303,7 +319,7 @@ static void set_boost(struct scheduler *scheduler, bool to_peer)
 	int64_t limit = (int64_t)scheduler->limit;
 	int64_t next = (int64_t)*boost;
 
-	if (scheduler->limit == SHARES_UNLIMITED || !somebody_waits(scheduler)) {
+	if (scheduler->limit == RATE_UNLIMITED || !somebody_waits(scheduler)) {
 		*boost = BOOST_LEAST;
 		return;
 	}
@@ -315,12 +331,12 @@ static void set_boost(struct scheduler *scheduler, bool to_peer)
 
 static uint64_t boosted(const struct scheduler *scheduler, bool to_peer)
 {
-	if (scheduler->limit == SHARES_UNLIMITED)
-		return SHARES_UNLIMITED;
+	if (scheduler->limit == RATE_UNLIMITED)
+		return RATE_UNLIMITED;
 	return scheduler->limit * scheduler->boost[to_peer] / 1000;
 }
 
-/* @bulk_limit  for all bulk together; or SHARES_UNLIMITED */
+/* @bulk_limit  for all bulk together; or RATE_UNLIMITED */
 static void divide(struct scheduler *scheduler, bool to_peer, uint64_t bulk_limit)
 {
 	size_t others = list_shares(scheduler, to_peer);
@@ -330,7 +346,7 @@ static void divide(struct scheduler *scheduler, bool to_peer, uint64_t bulk_limi
 
 	shares_allot(scheduler->shares, scheduler->count, boosted(scheduler, to_peer));
 	for (size_t i = 0; i < bulk_count; i++)
-		sum = bulk[i].rate < SHARES_UNLIMITED - sum ? sum + bulk[i].rate : SHARES_UNLIMITED;
+		sum = bulk[i].rate < RATE_UNLIMITED - sum ? sum + bulk[i].rate : RATE_UNLIMITED;
 	if (bulk_limit < sum)
 		shares_allot(bulk, bulk_count, bulk_limit);
 	publish_shares(scheduler, to_peer);
@@ -346,23 +362,27 @@ static bool needed(const struct scheduler *scheduler, bool *postcopy)
 	for (struct list *place = scheduler->allotments.next; place != &scheduler->allotments;
 		place = place->next) {
 		*postcopy |= class_of(member(place)) == SHARE_POSTCOPY;
-		capped |= cap_of(member(place)) != SHARES_UNLIMITED;
+		capped |= cap_of(member(place)) != RATE_UNLIMITED;
 	}
-	return scheduler->count > 0 &&
-		(*postcopy || capped || scheduler->limit != SHARES_UNLIMITED);
+	return scheduler->count > 0 && (*postcopy || capped || scheduler->limit != RATE_UNLIMITED);
 }
 
 /* Under the lock. @returns whether there is room for every share */
 static bool make_room(struct scheduler *scheduler)
 {
-	struct share *shares = scheduler->shares;
+	struct share *shares;
+	struct allotment **owners;
 
 	if (scheduler->count <= scheduler->room)
 		return true;
-	shares = realloc(shares, 2 * scheduler->count * sizeof(*shares));
+	shares = realloc(scheduler->shares, 2 * scheduler->count * sizeof(*shares));
 	if (!shares)
 		return false;
 	scheduler->shares = shares;
+	owners = realloc(scheduler->owners, 2 * scheduler->count * sizeof(struct allotment *));
+	if (!owners)
+		return false;
+	scheduler->owners = owners;
 	scheduler->room = 2 * scheduler->count;
 	return true;
 }
@@ -371,27 +391,27 @@ static void lift_all(struct scheduler *scheduler)
 {
 	for (struct list *place = scheduler->allotments.next; place != &scheduler->allotments;
 		place = place->next) {
-		atomic_store(&member(place)->to_peer_rate, SHARES_UNLIMITED);
-		atomic_store(&member(place)->to_local_rate, SHARES_UNLIMITED);
+		atomic_store(&member(place)->to_peer_rate, RATE_UNLIMITED);
+		atomic_store(&member(place)->to_local_rate, RATE_UNLIMITED);
 	}
 	scheduler->contended = false;
 }
 
 /* @returns what all bulk together may send */
-static uint64_t contend(struct scheduler *scheduler, bool postcopy, bool measured,
-	const struct contention_figures *figures)
+static uint64_t contend(struct scheduler *scheduler, bool postcopy, bool measured)
 {
+	struct contention_figures figures = look(scheduler);
+
 	if (postcopy && !scheduler->contended)
 		contention_init(&scheduler->contention);
 	if (postcopy && (measured || !scheduler->contended))
-		(void)contention_turn(&scheduler->contention, figures);
+		contention_turn(&scheduler->contention, &figures);
 	scheduler->contended = postcopy;
-	return postcopy ? scheduler->contention.allowance : SHARES_UNLIMITED;
+	return postcopy ? scheduler->contention.allowance : RATE_UNLIMITED;
 }
 
 bool scheduler_turn(struct scheduler *scheduler, uint64_t now_ms)
 {
-	struct contention_figures figures = {0};
 	bool measured;
 	bool postcopy;
 
@@ -399,12 +419,12 @@ bool scheduler_turn(struct scheduler *scheduler, uint64_t now_ms)
 	scheduler->turning = needed(scheduler, &postcopy);
 	measured = now_ms >= scheduler->measured_ms + LEAST_MS;
 	if (measured)
-		measure(scheduler, now_ms, &figures);
+		measure(scheduler, now_ms);
 	if (!scheduler->turning) {
 		lift_all(scheduler);
 	} else if (make_room(scheduler)) {
-		divide(scheduler, true, contend(scheduler, postcopy, measured, &figures));
-		divide(scheduler, false, SHARES_UNLIMITED);
+		divide(scheduler, true, contend(scheduler, postcopy, measured));
+		divide(scheduler, false, RATE_UNLIMITED);
 	}
 	uv_mutex_unlock(&scheduler->lock);
 	return scheduler->turning;

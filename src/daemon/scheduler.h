@@ -17,7 +17,7 @@
 
 struct scheduler;
 
-/** @limit  bytes/s in each direction; or SHARES_UNLIMITED. @returns NULL without memory */
+/** @limit  bytes/s in each direction; or RATE_UNLIMITED. @returns NULL without memory */
 struct scheduler *scheduler_new(struct loop *loop, uint64_t limit);
 
 /** After its loop's end, and after every channel has left */

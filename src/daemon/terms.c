@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-struct terms *terms_new(uint64_t cap)
+struct terms *terms_new(uint64_t limit_bytes_per_s)
 {
 	struct terms *terms = calloc(1, sizeof(*terms));
 
@@ -10,9 +10,9 @@ struct terms *terms_new(uint64_t cap)
 		return NULL;
 	atomic_init(&terms->references, 1);
 	atomic_init(&terms->share_class, SHARE_BULK);
-	atomic_init(&terms->cap, cap);
-	atomic_init(&terms->to_peer_pace, SHARES_UNLIMITED);
-	atomic_init(&terms->to_local_pace, SHARES_UNLIMITED);
+	atomic_init(&terms->limit_bytes_per_s, limit_bytes_per_s);
+	atomic_init(&terms->to_peer_rate, RATE_UNLIMITED);
+	atomic_init(&terms->to_local_rate, RATE_UNLIMITED);
 	return terms;
 }
 

@@ -13,15 +13,15 @@
 
 struct terms {
 	atomic_uint references;
-	atomic_int share_class;         /* enum share_class */
-	_Atomic uint64_t cap;           /* bytes/s each way; or SHARES_UNLIMITED */
-	_Atomic uint64_t to_peer_pace;  /* at which it sends just now; or SHARES_UNLIMITED */
-	_Atomic uint64_t to_local_pace; /* at which the peer was asked to send */
+	atomic_int share_class;             /* enum share_class */
+	_Atomic uint64_t limit_bytes_per_s; /* bytes/s each way; or RATE_UNLIMITED */
+	_Atomic uint64_t to_peer_rate;  /* that it may send at most just now; or RATE_UNLIMITED */
+	_Atomic uint64_t to_local_rate; /* ... and that the peer was asked to send */
 	unsigned channel_count;         /* under the scheduler's lock */
 };
 
 /** @returns terms of class SHARE_BULK, held by the caller; or NULL without memory */
-struct terms *terms_new(uint64_t cap);
+struct terms *terms_new(uint64_t limit_bytes_per_s);
 
 /** @terms  NULL: nothing happens. @returns it */
 struct terms *terms_hold(struct terms *terms);

@@ -18,12 +18,12 @@ bool identity_matches(X509 *certificate, const char *identity);
 void identity_names(X509 *certificate, char *text, size_t size);
 
 /* What a host does with its certificate, a set */
-enum tls_role {
+enum identity_role {
 	TLS_OPENER = 1,   /* it connects to peers */
 	TLS_ACCEPTOR = 2, /* peers connect to it */
 };
 
-/** Would peers accept the certificate loaded into @ssl? @roles  set of enum tls_role. @errors
+/** Would peers accept the certificate loaded into @ssl? @roles  set of enum identity_role. @errors
  * ERROR_LOCAL with the remedy */
 int identity_check_own(
 	SSL_CTX *ssl, unsigned roles, const char *certificate_file, struct error *err);

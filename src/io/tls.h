@@ -37,7 +37,7 @@ void tls_memory_fini(struct tls_memory *memory);
 void tls_memory_tidy(struct tls_memory *memory);
 
 /**
- * @roles  set of enum tls_role: what the certificate must be good for
+ * @roles  set of enum identity_role: what the certificate must be good for
  * @errors ERROR_LOCAL naming the file and what is wrong with it: unreadable, not PEM, the key not
  * of the certificate, the certificate not valid now or not signed by the CA
  */

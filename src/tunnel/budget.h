@@ -2,11 +2,13 @@
  * acknowledged, and what they promised to hold for their local programs (see window.h).
  *
  * Every channel may hold BUDGET_FLOOR_BYTES, whatever the others do: chunks for its data, and one
- * more for its end. Beyond that it borrows chunks, up to its share: the total divided by the
- * channels there are. All of them together never hold more than the total and a floor each.
+ * more for its end; and the least window, which is its own as well. Beyond that it borrows chunks,
+ * in each direction up to its share: the total divided by the channels there are. All of them
+ * together never hold more than the total, and these floors and least windows.
  *
- * A refusal needs no wake-up from others. Who is refused holds full chunks of its own, so its peer
- * owes it an acknowledgement, and when that frees a chunk it may ask again.
+ * A refusal needs no wake-up from others. Who is refused memory for replay holds full chunks of its
+ * own, so its peer owes it an acknowledgement, and when that frees a chunk it may ask again. Who is
+ * refused it for its window keeps the window it has, and asks again when its program takes bytes.
  *
  * Floor: tunnel (no descriptors, no clock, no logging).
  * Spec:  docs/PROTOCOL.md, "Streams".

@@ -42,31 +42,30 @@ static uint64_t lowest(const struct contention *contention, uint64_t floor)
 	return floor > most && most > 0 ? most : floor;
 }
 
-uint64_t contention_turn(struct contention *contention, const struct contention_figures *figures)
+void contention_turn(struct contention *contention, const struct contention_figures *figures)
 {
 	uint64_t allowance = contention->allowance;
 	uint64_t more = allowance + allowance / 4;
 	uint64_t wanted;
 	uint64_t floor;
-	bool used_up = figures->bulk >= allowance - allowance / 5;
+	bool used_up = figures->bulk_bytes_per_s >= allowance - allowance / 5;
 
 	contention->turns++;
-	contention->full = (contention->full + figures->full) / 2;
-	remember(contention, figures->postcopy + figures->bulk);
-	wanted = leavings(contention, figures->postcopy);
+	contention->full = (contention->full + figures->full_permille) / 2;
+	remember(contention, figures->postcopy_bytes_per_s + figures->bulk_bytes_per_s);
+	wanted = leavings(contention, figures->postcopy_bytes_per_s);
 	if (contention->turns <= QUIET_TURNS) {
 		wanted = 0;
 	} else if (contention->full > FULL_MOST) {
 		if (wanted > allowance / 2)
 			wanted = allowance / 2;
 	} else if (used_up && (contention->grown || contention->turns % PROBE_TURNS == 0)) {
-		wanted = beyond(contention, figures->postcopy);
+		wanted = beyond(contention, figures->postcopy_bytes_per_s);
 		if (wanted < more)
 			wanted = more;
 	} else if (wanted > more) {
 		wanted = more;
 	}
-	floor = lowest(contention, figures->floor);
+	floor = lowest(contention, figures->floor_bytes_per_s);
 	contention->allowance = wanted > floor ? wanted : floor;
-	return contention->allowance;
 }

@@ -3,7 +3,8 @@
  * the link, what it leaves of the most that was ever seen to pass, and now and then a little more,
  * to see more.
  *
- * Floor: tunnel (no descriptors, no clock, no logging): turns of equal length go in.
+ * Floor: tunnel (no descriptors, no clock, no logging): turns go in, of some 100 ms each, and never
+ * less than half of that.
  */
 #ifndef CULVERT_TUNNEL_CONTENTION_H
 #define CULVERT_TUNNEL_CONTENTION_H
@@ -12,24 +13,25 @@
 #include <stdint.h>
 
 struct contention {
-	uint64_t capacity; /* bytes/s that have passed at most; it ages */
-	uint64_t allowance;
-	unsigned full; /* permille of the time that post-copy waits for the link, smoothed */
+	uint64_t capacity;  /* bytes/s that have passed at most; it ages */
+	uint64_t allowance; /* bytes/s for all bulk together */
+	unsigned full;      /* permille of the time that post-copy waits for the link, smoothed */
 	unsigned turns;
 	bool grown; /* more passed than ever before */
 };
 
 struct contention_figures {
-	uint64_t postcopy; /* bytes/s that arrived, of each class */
-	uint64_t bulk;
-	uint64_t floor; /* of all bulk together, but no more than 1/20 of the capacity */
-	unsigned full;  /* permille of the turn that a post-copy stream waited for its link */
+	uint64_t postcopy_bytes_per_s; /* that arrived, of each class */
+	uint64_t bulk_bytes_per_s;
+	/* of all bulk together, but no more than 1/20 of the capacity */
+	uint64_t floor_bytes_per_s;
+	unsigned full_permille; /* of the turn, in which a post-copy stream waited for its link */
 };
 
 /** Post-copy begins */
 void contention_init(struct contention *contention);
 
-/** A turn has passed. @returns bytes/s for all bulk together */
-uint64_t contention_turn(struct contention *contention, const struct contention_figures *figures);
+/** A turn has passed: @contention->allowance is for the next one */
+void contention_turn(struct contention *contention, const struct contention_figures *figures);
 
 #endif

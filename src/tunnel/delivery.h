@@ -51,9 +51,4 @@ void delivery_delivered(struct delivery *delivery, size_t length);
 bool delivery_eof_due(const struct delivery *delivery);
 void delivery_delivered_eof(struct delivery *delivery);
 
-static inline uint64_t delivery_held_bytes(const struct delivery *delivery)
-{
-	return delivery->received - delivery->delivered;
-}
-
 #endif

@@ -47,7 +47,7 @@
 
 void pace_init(struct pace *pace)
 {
-	*pace = (struct pace){.bytes_per_s = PACE_UNLIMITED, .leave_us = LEAVE_FIRST_US};
+	*pace = (struct pace){.bytes_per_s = RATE_UNLIMITED, .leave_us = LEAVE_FIRST_US};
 }
 
 bool pace_wants_sample(const struct pace *pace, uint64_t now_us)
@@ -100,7 +100,7 @@ static unsigned drain_permille(const struct pace *pace)
 
 static void let_go(struct pace *pace)
 {
-	pace->bytes_per_s = PACE_UNLIMITED;
+	pace->bytes_per_s = RATE_UNLIMITED;
 	pace->draining = false;
 }
 
@@ -165,7 +165,7 @@ static void judge_paced(struct pace *pace)
 		speed_up(pace);
 	pace->idle_intervals = idle ? pace->idle_intervals + 1 : 0;
 	if (pace->idle_intervals == IDLE_INTERVALS)
-		pace->bytes_per_s = PACE_UNLIMITED;
+		let_go(pace);
 }
 
 void pace_note(struct pace *pace, const struct pace_sample *sample)
@@ -189,7 +189,7 @@ void pace_note(struct pace *pace, const struct pace_sample *sample)
 		sample->wanted_us - pace->began_wanted_us > permille(elapsed_us, BUSY_PERMILLE);
 	if (pace->busy)
 		let_go(pace);
-	else if (pace->bytes_per_s == PACE_UNLIMITED)
+	else if (pace->bytes_per_s == RATE_UNLIMITED)
 		judge_unpaced(pace);
 	else
 		judge_paced(pace);

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PACE_UNLIMITED UINT64_MAX
+#include "base/rate.h"
 
 /* Samples that are nearer to each other tell nothing more. */
 #define PACE_SAMPLE_US 10000
@@ -36,7 +36,7 @@ struct pace_sample {
 };
 
 struct pace {
-	uint64_t bytes_per_s;  /* PACE_UNLIMITED: not paced */
+	uint64_t bytes_per_s;  /* RATE_UNLIMITED: not paced */
 	uint64_t arrival_rate; /* bytes per second, of the last interval; 0: not known */
 	uint64_t carried_rate; /* ... the most since there was a queue to drain */
 	uint32_t distance_us;  /* the least round trip to the peer */
@@ -62,6 +62,7 @@ void pace_init(struct pace *pace);
 /** Whether pace_note() would look at a sample of now */
 bool pace_wants_sample(const struct pace *pace, uint64_t now_us);
 
+/** What the connection looks like now: another pace may come of it */
 void pace_note(struct pace *pace, const struct pace_sample *sample);
 
 /** How much to take from the local program at once, so that it does not wait long behind itself;

@@ -27,8 +27,8 @@ void session_init(struct session *session, const struct session_settings *settin
 		.pinged_ms = now_ms,
 		.round_due_ms = now_ms + ROUND_FIRST_MS,
 		.ping_value = UINT64_MAX,
-		.peer_rate = SESSION_ANY_RATE,
-		.rate_wanted = SESSION_ANY_RATE,
+		.peer_rate = RATE_UNLIMITED,
+		.rate_wanted = RATE_UNLIMITED,
 	};
 	replay_init(&session->to_peer, pool, settings->replay_bytes, settings->budget);
 	delivery_init(&session->to_local, pool, settings->window.least_bytes);

@@ -17,13 +17,11 @@
 #include <sys/uio.h>
 
 #include "base/error.h"
+#include "base/rate.h"
 #include "tunnel/delivery.h"
 #include "tunnel/replay.h"
 #include "tunnel/window.h"
 #include "wire/message.h"
-
-/** In place of a rate: as fast as may be */
-#define SESSION_ANY_RATE UINT64_MAX
 
 struct session_settings {
 	size_t replay_bytes;           /* for bytes not yet acknowledged by the peer, at most */
@@ -57,7 +55,7 @@ struct session {
 	bool ping_due;
 	bool pong_due;
 	uint64_t pong_value;
-	uint64_t peer_rate;   /* bytes/s that the peer wants at most; see SESSION_ANY_RATE */
+	uint64_t peer_rate;   /* bytes/s that the peer wants at most; see RATE_UNLIMITED */
 	uint64_t rate_wanted; /* ... and that this side wants of it */
 	bool rate_due;
 	bool rate_told;       /* once at least */
@@ -113,7 +111,7 @@ void session_leave_space(struct session *session);
 int session_take_eof(struct session *session);
 
 /** Ask the peer to send at most @rate bytes/s from now on, over later links too; or
- * SESSION_ANY_RATE. Safe to repeat */
+ * RATE_UNLIMITED. Safe to repeat */
 void session_ask_rate(struct session *session, uint64_t rate);
 
 /** Whether session_space() would give any */

@@ -68,7 +68,7 @@ static uint64_t fill(const struct basin *basin, uint64_t left)
 /* @returns what remains of @limit */
 static uint64_t give_floors(struct share *shares, size_t count, uint64_t limit)
 {
-	uint64_t level = count ? smaller(SHARES_FLOOR, limit / 20 / count) : 0;
+	uint64_t level = count ? smaller(SHARES_FLOOR_BYTES_PER_S, limit / 20 / count) : 0;
 	uint64_t left = limit;
 
 	for (size_t i = 0; i < count; i++) {

@@ -8,15 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** In place of a rate, a demand or a limit */
-#define SHARES_UNLIMITED UINT64_MAX
+#include "base/rate.h"
 
 /** What anybody gets at least, if the limit allows: together at most 1/20 of it */
-#define SHARES_FLOOR 1000000u
+#define SHARES_FLOOR_BYTES_PER_S 1000000u
 
 /* Served in this order */
 enum share_class {
-	SHARE_URGENT,   /* control: little, and never paced */
+	SHARE_URGENT,   /* control: little, and given no rate */
 	SHARE_POSTCOPY, /* a guest waits for it */
 	SHARE_BULK,
 };

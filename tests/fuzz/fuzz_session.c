@@ -138,7 +138,7 @@ static void check(const struct session *session)
 {
 	fuzz_demand(session->to_peer.chunks.count <= REPLAY_BYTES / CHUNK_BYTES + 1);
 	fuzz_demand(session->to_local.chunks.count <= WINDOW_BYTES / CHUNK_BYTES + 2);
-	fuzz_demand(delivery_held_bytes(&session->to_local) <= WINDOW_BYTES + 1);
+	fuzz_demand(session->to_local.received - session->to_local.delivered <= WINDOW_BYTES + 1);
 	fuzz_demand(session->to_peer.acknowledged <= session->to_peer.sent);
 	fuzz_demand(session->to_peer.sent <= session->to_peer.taken);
 }
@@ -195,7 +195,7 @@ static void step(struct subject *subject, struct input *input)
 		return;
 	case STEP_ASK_RATE:
 		argument = take_byte(input);
-		session_ask_rate(session, argument == 255 ? SESSION_ANY_RATE : argument);
+		session_ask_rate(session, argument == 255 ? RATE_UNLIMITED : argument);
 		return;
 	case STEP_COUNT:
 		return;

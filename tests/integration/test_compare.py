@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from bench import compare
+from bench import table
 from lab.guest import REPOSITORY, build_directory
 
 # Past the hello and the first pages
@@ -87,7 +87,7 @@ def rows(*pairs, figure):
 
 def test_the_best_rival_is_no_network_without_a_tunnel(capsys):
     found = rows(("direct", 4.0), ("culvert", 1.5), ("haproxy", 1.0), ("stunnel", 0.5), figure="gib_per_s")
-    compare.print_table("fast", "bulk", found)
+    table.print_table("bulk on fast", found, bulk=True)
 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[3:]]
     assert [line[:4] for line in lines] == [
@@ -98,7 +98,7 @@ def test_the_best_rival_is_no_network_without_a_tunnel(capsys):
 
 def test_a_shorter_wait_is_better_and_a_failure_comes_last(capsys):
     found = rows(("socat", None), ("haproxy", 300.0), ("culvert", 100.0), ("haproxy", 100.0), figure="p50_us")
-    compare.print_table("1g", "fault1", found)
+    table.print_table("fault1 on 1g", found, bulk=False)
 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[3:]]
     assert lines[0][:4] == ["culvert", "1", "100", "0.50"]

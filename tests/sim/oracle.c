@@ -33,7 +33,8 @@ static void check_memory(const struct host *host)
 		session->to_peer.borrowed + BUDGET_FLOOR_CHUNKS > to_peer)
 		fail(host->now_ms, "host %zu: borrows %zu chunks for %zu", host->number,
 			session->to_peer.borrowed, to_peer);
-	if (host_open(host) && delivery_held_bytes(&session->to_local) > window + 1)
+	if (host_open(host) &&
+		session->to_local.received - session->to_local.delivered > window + 1)
 		fail(host->now_ms, "host %zu: holds more than its window", host->number);
 }
 
@@ -129,7 +130,7 @@ static void check_rate(struct host *host, const struct host *peer)
 {
 	uint64_t rate = host->session.peer_rate;
 
-	if (rate == SESSION_ANY_RATE && host->rate_heard == 0)
+	if (rate == RATE_UNLIMITED && host->rate_heard == 0)
 		return;
 	if (rate > peer->rate_asked || rate < host->rate_heard)
 		fail(host->now_ms, "host %zu: rate %llu after %llu, but asked were %llu",

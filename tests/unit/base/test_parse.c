@@ -126,7 +126,7 @@ static void a_rate_is_in_bits_and_given_in_bytes(void **state)
 		const char *text;
 		uint64_t bytes_per_s;
 	} rates[] = {{"1Mbit", 125000}, {"1000kbit", 125000}, {"5Gbit", 625000000},
-		{"500mbit", 62500000}, {"10000Gbit", PARSE_RATE_MOST}, {"none", PARSE_NO_RATE}};
+		{"500mbit", 62500000}, {"10000Gbit", PARSE_RATE_MOST}, {"none", RATE_UNLIMITED}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {

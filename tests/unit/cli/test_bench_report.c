@@ -9,7 +9,7 @@
 
 #include "cli/bench_report.h"
 
-static const struct bench_result result = {
+static const struct bench_report result = {
 	.here = "hosta",
 	.host = "hostb",
 	.time_s = 3,
@@ -78,8 +78,8 @@ static void a_direction_without_bytes_or_time_has_no_cost_and_no_rate(void **sta
 	const struct bench_direction nothing = {0};
 
 	(void)state;
-	assert_true(bench_rate(&nothing) == 0);
-	assert_true(bench_cpu_s_per_gib(5, 0) == 0);
+	assert_true(bench_direction_rate(&nothing) == 0);
+	assert_true(bench_report_cpu_s_per_gib(5, 0) == 0);
 }
 
 static void percentiles_are_round_trips_that_were_made(void **state)

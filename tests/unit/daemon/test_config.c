@@ -125,7 +125,7 @@ static void what_is_not_said_has_defaults(void **state)
 	assert_string_equal(config->qmp_directory, "/run/culvert/qmp");
 	assert_string_equal(config->runtime_directory, "/run/culvert");
 	assert_int_equal(config->replay_memory_bytes, 256 << 20);
-	assert_true(config->bandwidth_limit == PARSE_NO_RATE);
+	assert_true(config->bandwidth_limit == RATE_UNLIMITED);
 }
 
 static void a_peer_without_services_may_do_nothing(void **state)
@@ -464,7 +464,7 @@ static void a_limit_that_is_none_or_no_rate_is_told_apart(void **state)
 	const char *text = "[host]\nname = hosta\n[bandwidth]\nlimit = none\n";
 	struct fixture *fixture = *state;
 
-	assert_true(load_good(fixture, text)->bandwidth_limit == PARSE_NO_RATE);
+	assert_true(load_good(fixture, text)->bandwidth_limit == RATE_UNLIMITED);
 	config_free(fixture->config);
 	assert_refused(fixture, "[host]\nname = hosta\n[bandwidth]\nlimit = 5\n", 4, "limit",
 		"is not a rate");

@@ -81,7 +81,7 @@ static void a_limit_is_listed_and_changed_while_it_runs(void **state)
 	assert_int_equal(listed_number("bandwidth_bytes_per_s"), 500000);
 	assert_int_equal(migrations_limit(fixture.migrations, "vm", 250000, &fixture.err), 0);
 	assert_int_equal(listed_number("bandwidth_bytes_per_s"), 250000);
-	assert_int_equal(atomic_load(&migration_terms(migration)->cap), 250000);
+	assert_int_equal(atomic_load(&migration_terms(migration)->limit_bytes_per_s), 250000);
 	assert_int_equal(migrations_limit(fixture.migrations, "other", 1, &fixture.err), -1);
 	assert_int_equal(fixture.err.code, ERROR_USAGE);
 }

@@ -29,7 +29,7 @@ static int set_up(void **state)
 
 	(void)state;
 	fixture = (struct fixture){.loop = loop_new(&err), .now_ms = 1000};
-	fixture.scheduler = scheduler_new(fixture.loop, SHARES_UNLIMITED);
+	fixture.scheduler = scheduler_new(fixture.loop, RATE_UNLIMITED);
 	return 0;
 }
 
@@ -118,18 +118,18 @@ static void assert_near(uint64_t rate, uint64_t expected)
 
 static void without_a_limit_nothing_turns_and_nothing_is_paced(void **state)
 {
-	size_t i = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
+	size_t i = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
 
 	(void)state;
 	assert_false(turn());
-	assert_int_equal(may_send(i), SHARES_UNLIMITED);
-	assert_int_equal(may_come(i), SHARES_UNLIMITED);
+	assert_int_equal(may_send(i), RATE_UNLIMITED);
+	assert_int_equal(may_come(i), RATE_UNLIMITED);
 }
 
 static void a_limit_is_shared_in_both_directions(void **state)
 {
-	size_t one = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
-	size_t other = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
+	size_t one = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
+	size_t other = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
 
 	(void)state;
 	scheduler_set_limit(fixture.scheduler, 50 * MB);
@@ -142,10 +142,10 @@ static void a_limit_is_shared_in_both_directions(void **state)
 
 static void what_one_does_not_use_another_gets(void **state)
 {
-	size_t one = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
+	size_t one = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
 
 	(void)state;
-	(void)join(SHARE_BULK, SHARES_UNLIMITED, 5 * MB);
+	(void)join(SHARE_BULK, RATE_UNLIMITED, 5 * MB);
 	scheduler_set_limit(fixture.scheduler, 50 * MB);
 	turns(20);
 	assert_true(may_send(one) > 40 * MB);
@@ -153,15 +153,15 @@ static void what_one_does_not_use_another_gets(void **state)
 
 static void a_limit_that_is_lifted_leaves_no_pace(void **state)
 {
-	size_t i = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
+	size_t i = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
 
 	(void)state;
 	scheduler_set_limit(fixture.scheduler, 50 * MB);
 	assert_true(turn());
-	scheduler_set_limit(fixture.scheduler, SHARES_UNLIMITED);
+	scheduler_set_limit(fixture.scheduler, RATE_UNLIMITED);
 	assert_false(turn());
-	assert_int_equal(may_send(i), SHARES_UNLIMITED);
-	assert_int_equal(may_come(i), SHARES_UNLIMITED);
+	assert_int_equal(may_send(i), RATE_UNLIMITED);
+	assert_int_equal(may_come(i), RATE_UNLIMITED);
 }
 
 static void a_channel_is_limited_from_its_first_byte(void **state)
@@ -172,21 +172,21 @@ static void a_channel_is_limited_from_its_first_byte(void **state)
 	scheduler_set_limit(fixture.scheduler, 50 * MB);
 	i = join(SHARE_BULK, 20 * MB, 100 * MB);
 	assert_int_equal(may_send(i), 20 * MB);
-	i = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
+	i = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
 	assert_int_equal(may_send(i), 25 * MB);
 	assert_int_equal(may_come(i), 25 * MB);
 }
 
-static void control_is_never_paced(void **state)
+static void control_is_never_limited(void **state)
 {
 	size_t i;
 
 	(void)state;
 	scheduler_set_limit(fixture.scheduler, 2 * MB);
-	i = join(SHARE_URGENT, SHARES_UNLIMITED, 100 * MB);
+	i = join(SHARE_URGENT, RATE_UNLIMITED, 100 * MB);
 	turns(3);
-	assert_int_equal(may_send(i), SHARES_UNLIMITED);
-	assert_int_equal(may_come(i), SHARES_UNLIMITED);
+	assert_int_equal(may_send(i), RATE_UNLIMITED);
+	assert_int_equal(may_come(i), RATE_UNLIMITED);
 }
 
 static void a_cap_alone_needs_turns_and_changes_while_it_runs(void **state)
@@ -196,13 +196,13 @@ static void a_cap_alone_needs_turns_and_changes_while_it_runs(void **state)
 	(void)state;
 	assert_true(turn());
 	assert_int_equal(may_send(i), 20 * MB);
-	atomic_store(&fixture.terms[i]->cap, 10 * MB);
+	atomic_store(&fixture.terms[i]->limit_bytes_per_s, 10 * MB);
 	assert_true(turn());
 	assert_int_equal(may_send(i), 10 * MB);
 	assert_int_equal(may_come(i), 10 * MB);
-	atomic_store(&fixture.terms[i]->cap, SHARES_UNLIMITED);
+	atomic_store(&fixture.terms[i]->limit_bytes_per_s, RATE_UNLIMITED);
 	assert_false(turn());
-	assert_int_equal(may_send(i), SHARES_UNLIMITED);
+	assert_int_equal(may_send(i), RATE_UNLIMITED);
 }
 
 static void channels_of_one_migration_share_its_cap(void **state)
@@ -223,38 +223,50 @@ static void channels_of_one_migration_share_its_cap(void **state)
 
 static void postcopy_goes_before_bulk_within_a_limit(void **state)
 {
-	size_t bulk = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
-	size_t postcopy = join(SHARE_POSTCOPY, SHARES_UNLIMITED, 100 * MB);
+	size_t bulk = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
+	size_t postcopy = join(SHARE_POSTCOPY, RATE_UNLIMITED, 100 * MB);
 
 	(void)state;
 	scheduler_set_limit(fixture.scheduler, 50 * MB);
 	turns(20);
 	assert_near(may_send(postcopy), 49 * MB);
-	assert_near(may_send(bulk), SHARES_FLOOR);
-	assert_near(may_come(bulk), SHARES_FLOOR);
+	assert_near(may_send(bulk), SHARES_FLOOR_BYTES_PER_S);
+	assert_near(may_come(bulk), SHARES_FLOOR_BYTES_PER_S);
 }
 
 static void bulk_makes_room_for_postcopy_without_a_limit_until_it_ends(void **state)
 {
-	size_t bulk = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
-	size_t postcopy = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
+	size_t bulk = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
+	size_t postcopy = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
 
 	(void)state;
 	assert_false(turn());
 	atomic_store(&fixture.terms[postcopy]->share_class, SHARE_POSTCOPY);
 	assert_true(turn());
-	assert_int_equal(may_send(bulk), SHARES_FLOOR);
-	assert_int_equal(may_send(postcopy), SHARES_UNLIMITED);
-	assert_int_equal(may_come(bulk), SHARES_UNLIMITED);
+	assert_int_equal(may_send(bulk), SHARES_FLOOR_BYTES_PER_S);
+	assert_int_equal(may_send(postcopy), RATE_UNLIMITED);
+	assert_int_equal(may_come(bulk), RATE_UNLIMITED);
 	atomic_store(&fixture.terms[postcopy]->share_class, SHARE_BULK);
 	assert_false(turn());
-	assert_int_equal(may_send(bulk), SHARES_UNLIMITED);
+	assert_int_equal(may_send(bulk), RATE_UNLIMITED);
+}
+
+static void postcopy_that_begins_between_two_measurements_leaves_bulk_its_floor(void **state)
+{
+	size_t bulk = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
+	size_t postcopy = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
+
+	(void)state;
+	turns(5);
+	atomic_store(&fixture.terms[postcopy]->share_class, SHARE_POSTCOPY);
+	assert_true(scheduler_turn(fixture.scheduler, fixture.now_ms + 10));
+	assert_int_equal(may_send(bulk), SHARES_FLOOR_BYTES_PER_S);
 }
 
 static void what_the_peer_asks_for_leaves_more_to_others(void **state)
 {
-	size_t one = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
-	size_t other = join(SHARE_BULK, SHARES_UNLIMITED, 100 * MB);
+	size_t one = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
+	size_t other = join(SHARE_BULK, RATE_UNLIMITED, 100 * MB);
 
 	(void)state;
 	scheduler_set_limit(fixture.scheduler, 50 * MB);
@@ -273,11 +285,12 @@ int main(void)
 		TEST(what_one_does_not_use_another_gets),
 		TEST(a_limit_that_is_lifted_leaves_no_pace),
 		TEST(a_channel_is_limited_from_its_first_byte),
-		TEST(control_is_never_paced),
+		TEST(control_is_never_limited),
 		TEST(a_cap_alone_needs_turns_and_changes_while_it_runs),
 		TEST(channels_of_one_migration_share_its_cap),
 		TEST(postcopy_goes_before_bulk_within_a_limit),
 		TEST(bulk_makes_room_for_postcopy_without_a_limit_until_it_ends),
+		TEST(postcopy_that_begins_between_two_measurements_leaves_bulk_its_floor),
 		TEST(what_the_peer_asks_for_leaves_more_to_others),
 #undef TEST
 	};

@@ -40,21 +40,22 @@ static void turn(struct link *link)
 	struct contention_figures figures;
 
 	pass(link);
-	figures = (struct contention_figures){.postcopy = link->postcopy,
-		.bulk = link->bulk,
-		.floor = FLOOR,
-		.full = link->postcopy < link->postcopy_wants ? 1000 : 200};
-	(void)contention_turn(&link->contention, &figures);
+	figures = (struct contention_figures){.postcopy_bytes_per_s = link->postcopy,
+		.bulk_bytes_per_s = link->bulk,
+		.floor_bytes_per_s = FLOOR,
+		.full_permille = link->postcopy < link->postcopy_wants ? 1000 : 200};
+	contention_turn(&link->contention, &figures);
 }
 
 /* Post-copy begins on a link that is full of bulk. */
 static struct link begin(uint64_t capacity, uint64_t postcopy_wants)
 {
 	struct link link = {.capacity = capacity, .postcopy_wants = postcopy_wants};
-	struct contention_figures before = {.bulk = capacity, .floor = FLOOR};
+	struct contention_figures before = {
+		.bulk_bytes_per_s = capacity, .floor_bytes_per_s = FLOOR};
 
 	contention_init(&link.contention);
-	(void)contention_turn(&link.contention, &before);
+	contention_turn(&link.contention, &before);
 	return link;
 }
 
@@ -136,11 +137,13 @@ static void a_link_that_became_slow_is_left_to_postcopy(void **state)
 static void many_that_are_bulk_get_a_twentieth_at_least(void **state)
 {
 	struct contention contention;
-	struct contention_figures figures = {.bulk = 100 * MB, .floor = 1000 * MB};
+	struct contention_figures figures = {
+		.bulk_bytes_per_s = 100 * MB, .floor_bytes_per_s = 1000 * MB};
 
 	(void)state;
 	contention_init(&contention);
-	assert_int_equal(contention_turn(&contention, &figures), 5 * MB);
+	contention_turn(&contention, &figures);
+	assert_int_equal(contention.allowance, 5 * MB);
 }
 
 int main(void)

@@ -46,7 +46,7 @@ static double send_rate(const struct flow *flow)
 	double most = capacity * unpaced_queue_us / 1e6;
 	double rate = flow->offered;
 
-	if (flow->pace.bytes_per_s != PACE_UNLIMITED && (double)flow->pace.bytes_per_s < rate)
+	if (flow->pace.bytes_per_s != RATE_UNLIMITED && (double)flow->pace.bytes_per_s < rate)
 		rate = (double)flow->pace.bytes_per_s;
 	if (flow->queued + rate * STEP_US / 1e6 > most)
 		rate = (most - flow->queued) * 1e6 / STEP_US;
@@ -150,7 +150,7 @@ static void a_flow_that_its_program_limits_is_not_paced(void **state)
 	(void)state;
 	add_flow(0.9 * GBIT);
 	assert_between(0.89 * GBIT, run_ms(5000, NULL), 0.91 * GBIT);
-	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
 }
 
 static void round_trips_that_a_busy_processor_lengthens_are_no_queue(void **state)
@@ -159,7 +159,7 @@ static void round_trips_that_a_busy_processor_lengthens_are_no_queue(void **stat
 	noise_us = 5000;
 	add_flow(0.9 * GBIT);
 	run_ms(5000, NULL);
-	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
 }
 
 static void follows_a_link_that_gets_slower_or_faster(void **state)
@@ -259,13 +259,13 @@ static void a_thread_that_never_rests_is_not_paced(void **state)
 	busy_permille = 950;
 	add_flow(1e10);
 	run_ms(1000, NULL);
-	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
 	busy_permille = 500;
 	run_ms(1000, NULL);
-	assert_true(flows[0].pace.bytes_per_s != PACE_UNLIMITED);
+	assert_true(flows[0].pace.bytes_per_s != RATE_UNLIMITED);
 	busy_permille = 950;
 	run_ms(100, NULL);
-	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
 }
 
 static void a_flow_that_falls_silent_is_forgotten(void **state)
@@ -273,10 +273,39 @@ static void a_flow_that_falls_silent_is_forgotten(void **state)
 	(void)state;
 	add_flow(1e10);
 	run_ms(1000, NULL);
-	assert_true(flows[0].pace.bytes_per_s != PACE_UNLIMITED);
+	assert_true(flows[0].pace.bytes_per_s != RATE_UNLIMITED);
 	flows[0].offered = 0.1 * GBIT;
 	run_ms(2000, NULL);
-	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
+}
+
+/* One interval of a slow flow that sees a queue. @returns whether it is paced after it */
+static bool slow_interval(struct pace *pace, struct pace_sample *sample, uint32_t queue_us)
+{
+	sample->now_us += 50000;
+	sample->arrived_bytes += 10000;
+	sample->round_trip_us = queue_us;
+	pace_note(pace, sample);
+	return pace->bytes_per_s != RATE_UNLIMITED;
+}
+
+static void a_flow_that_was_let_go_while_it_drained_has_all_of_its_next_time_to_drain(void **state)
+{
+	struct pace_sample sample = {.now_us = 1000000, .round_trip_us = 20000};
+	uint32_t queue_us = 20000;
+	unsigned paced = 0;
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace);
+	pace_note(&pace, &sample);
+	while (slow_interval(&pace, &sample, queue_us))
+		queue_us = queue_us / 10 * 9;
+	assert_in_range(queue_us, 1000, 5000);
+	assert_false(slow_interval(&pace, &sample, 0));
+	while (slow_interval(&pace, &sample, 20000))
+		paced++;
+	assert_int_equal(paced, 4);
 }
 
 static void portions_follow_the_rate(void **state)
@@ -316,6 +345,9 @@ int main(void)
 		cmocka_unit_test_setup(far_away_a_long_queue_is_drained, set_up),
 		cmocka_unit_test_setup(a_thread_that_never_rests_is_not_paced, set_up),
 		cmocka_unit_test_setup(a_flow_that_falls_silent_is_forgotten, set_up),
+		cmocka_unit_test_setup(
+			a_flow_that_was_let_go_while_it_drained_has_all_of_its_next_time_to_drain,
+			set_up),
 		cmocka_unit_test_setup(portions_follow_the_rate, set_up),
 	};
 

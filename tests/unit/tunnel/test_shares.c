@@ -20,7 +20,7 @@ static struct share share(enum share_class share_class, uint64_t demand, uint64_
 
 static struct share greedy(enum share_class share_class)
 {
-	return share(share_class, SHARES_UNLIMITED, SHARES_UNLIMITED);
+	return share(share_class, RATE_UNLIMITED, RATE_UNLIMITED);
 }
 
 static void equals_get_equal_shares(void **state)
@@ -35,8 +35,8 @@ static void equals_get_equal_shares(void **state)
 
 static void what_one_does_not_want_others_get(void **state)
 {
-	struct share shares[] = {greedy(SHARE_BULK), share(SHARE_BULK, 10 * MB, SHARES_UNLIMITED),
-		greedy(SHARE_BULK)};
+	struct share shares[] = {
+		greedy(SHARE_BULK), share(SHARE_BULK, 10 * MB, RATE_UNLIMITED), greedy(SHARE_BULK)};
 
 	(void)state;
 	shares_allot(shares, 3, 90 * MB);
@@ -51,15 +51,15 @@ static void postcopy_is_served_before_bulk_which_keeps_its_floor(void **state)
 
 	(void)state;
 	shares_allot(shares, 3, 100 * MB);
-	assert_int_equal(shares[0].rate, SHARES_FLOOR);
+	assert_int_equal(shares[0].rate, SHARES_FLOOR_BYTES_PER_S);
 	assert_int_equal(shares[1].rate, 98 * MB);
-	assert_int_equal(shares[2].rate, SHARES_FLOOR);
+	assert_int_equal(shares[2].rate, SHARES_FLOOR_BYTES_PER_S);
 }
 
 static void bulk_has_what_postcopy_leaves(void **state)
 {
 	struct share shares[] = {
-		greedy(SHARE_BULK), share(SHARE_POSTCOPY, 30 * MB, SHARES_UNLIMITED)};
+		greedy(SHARE_BULK), share(SHARE_POSTCOPY, 30 * MB, RATE_UNLIMITED)};
 
 	(void)state;
 	shares_allot(shares, 2, 100 * MB);
@@ -69,7 +69,7 @@ static void bulk_has_what_postcopy_leaves(void **state)
 
 static void urgent_comes_first(void **state)
 {
-	struct share shares[] = {greedy(SHARE_POSTCOPY), share(SHARE_URGENT, MB, SHARES_UNLIMITED)};
+	struct share shares[] = {greedy(SHARE_POSTCOPY), share(SHARE_URGENT, MB, RATE_UNLIMITED)};
 
 	(void)state;
 	shares_allot(shares, 2, 10 * MB);
@@ -80,7 +80,7 @@ static void urgent_comes_first(void **state)
 static void what_nobody_wants_is_there_for_who_comes_to_want_it(void **state)
 {
 	struct share shares[] = {
-		share(SHARE_BULK, MB, SHARES_UNLIMITED), share(SHARE_BULK, MB, 5 * MB)};
+		share(SHARE_BULK, MB, RATE_UNLIMITED), share(SHARE_BULK, MB, 5 * MB)};
 
 	(void)state;
 	shares_allot(shares, 2, 50 * MB);
@@ -93,8 +93,8 @@ static void without_a_limit_everybody_gets_its_cap(void **state)
 	struct share shares[] = {greedy(SHARE_BULK), share(SHARE_BULK, MB, 5 * MB)};
 
 	(void)state;
-	shares_allot(shares, 2, SHARES_UNLIMITED);
-	assert_int_equal(shares[0].rate, SHARES_UNLIMITED);
+	shares_allot(shares, 2, RATE_UNLIMITED);
+	assert_int_equal(shares[0].rate, RATE_UNLIMITED);
 	assert_int_equal(shares[1].rate, 5 * MB);
 	shares_allot(NULL, 0, 5 * MB);
 }
@@ -109,7 +109,7 @@ static uint64_t number(unsigned *seed)
 	uint64_t value = (uint64_t)rand_r(seed);
 
 	if (value % 5 == 0)
-		return SHARES_UNLIMITED;
+		return RATE_UNLIMITED;
 	return value % (200 * (uint64_t)MB) >> value % 17;
 }
 
@@ -148,7 +148,7 @@ static void check_sum(const struct share *shares, size_t count, uint64_t limit)
 
 static uint64_t floor_of(size_t count, uint64_t limit)
 {
-	return smaller(SHARES_FLOOR, limit / 20 / count);
+	return smaller(SHARES_FLOOR_BYTES_PER_S, limit / 20 / count);
 }
 
 /* Nobody gets beyond its floor while one before it, or one that has less, wants more. */

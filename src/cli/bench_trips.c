@@ -1,9 +1,10 @@
-#include "cli/bench_trip.h"
+#include "cli/bench_trips.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
 
 static int by_size(const void *a, const void *b)
@@ -34,8 +35,8 @@ struct bench_trips bench_trips_of(uint64_t *durations_us, size_t count)
 
 static int travel(struct bench_channel *channel, uint64_t number, struct error *err)
 {
-	unsigned char sent[BENCH_TRIP_BYTES] = {0};
-	unsigned char back[BENCH_TRIP_BYTES];
+	unsigned char sent[BENCH_TRIPS_MESSAGE_BYTES] = {0};
+	unsigned char back[BENCH_TRIPS_MESSAGE_BYTES];
 	size_t have = 0;
 
 	memcpy(sent, &number, sizeof(number));
@@ -70,14 +71,14 @@ int bench_trips_measure(struct bench_channel *channel, uint64_t until_us, unsign
 	if (!durations_us)
 		return error_set(err, ERROR_LOCAL, "no memory");
 	do {
-		uint64_t begun_us = bench_now_us();
+		uint64_t begun_us = clock_now_us();
 
 		if (travel(channel, count, err) < 0)
 			return -1;
-		durations_us[count++] = bench_now_us() - begun_us;
+		durations_us[count++] = clock_now_us() - begun_us;
 		if (pause_us > 0)
 			usleep(pause_us);
-	} while (count < BENCH_TRIPS_MOST && bench_now_us() < until_us);
+	} while (count < BENCH_TRIPS_MOST && clock_now_us() < until_us);
 	*trips = bench_trips_of(durations_us, count);
 	return 0;
 }

@@ -1,14 +1,14 @@
 /* Round trips: small messages that come back, one at a time. */
-#ifndef CULVERT_CLI_BENCH_TRIP_H
-#define CULVERT_CLI_BENCH_TRIP_H
+#ifndef CULVERT_CLI_BENCH_TRIPS_H
+#define CULVERT_CLI_BENCH_TRIPS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "cli/bench_channel.h"
 
-#define BENCH_TRIPS_MOST 65536
-#define BENCH_TRIP_BYTES 64
+#define BENCH_TRIPS_MOST          65536
+#define BENCH_TRIPS_MESSAGE_BYTES 64
 
 struct bench_trips {
 	size_t count;
@@ -19,7 +19,7 @@ struct bench_trips {
 /**
  * On @channel, which echoes.
  *
- * @until_us  of bench_now_us(); at most BENCH_TRIPS_MOST are made, at least one
+ * @until_us  of clock_now_us(); at most BENCH_TRIPS_MOST are made, at least one
  * @pause_us  between two
  */
 int bench_trips_measure(struct bench_channel *channel, uint64_t until_us, unsigned pause_us,
