@@ -362,6 +362,23 @@ def test_what_cannot_be_written_down_is_not_begun(crossing, hosts, daemons):
     moving.assert_stayed()
 
 
+def test_that_the_guest_was_stopped_is_written_down_as_soon_as_there_is_room(crossing, hosts, daemons):
+    moving = crossing()
+    follower = precopy_under_way(moving, daemons[0], "--mode", "precopy")
+    (file,) = journal(hosts.a)
+    in_the_way = file.with_name(f"{file.name}.new")
+    in_the_way.mkdir()
+
+    moving.source.qmp("stop")
+    wait_until(lambda: "event=migration.not_noted" in daemons[0].log_text(), "not written")
+    assert not json.loads(file.read_text())["halted"]
+    in_the_way.rmdir()
+
+    wait_until(lambda: json.loads(file.read_text())["halted"], "written")
+    daemons[0].culvert("cancel", moving.name, check=True)
+    assert follower.finish()[0] == 8
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"id": "../../x"}', "\0" * 100, "x" * 100000])
 def test_unreadable_journal_is_named_in_the_log_and_left_alone(hosts, daemons, text):
     daemons[0].stop()
