@@ -15,6 +15,7 @@
 
 /* A destination may wait ten seconds for its QEMU, more than once for one question. */
 #define ANSWER_MS 45000
+#define BRIEF_MS  2000
 /* How often a wait looks whether the daemon still runs */
 #define TURN_MS 250
 /* A peer that says more than that at once is heard on the next occasion. */
@@ -220,6 +221,12 @@ int contact_insist(struct contact *contact, const char *command, json_t *argumen
 	struct error *err)
 {
 	return ask(contact, contact->patience_ms, command, arguments, result, err);
+}
+
+int contact_ask_briefly(struct contact *contact, const char *command, json_t *arguments,
+	json_t **result, struct error *err)
+{
+	return ask(contact, BRIEF_MS, command, arguments, result, err);
 }
 
 int contact_rejoin(struct contact *contact, const char *id, const char *vm, struct error *err)

@@ -38,6 +38,10 @@ int contact_ask(struct contact *contact, const char *command, json_t *arguments,
 int contact_insist(struct contact *contact, const char *command, json_t *arguments, json_t **result,
 	struct error *err);
 
+/** ... for two seconds: what will be said again if it has to be */
+int contact_ask_briefly(struct contact *contact, const char *command, json_t *arguments,
+	json_t **result, struct error *err);
+
 /** Take up migration @id of @vm over a new control channel; contact_listen() then tells how it is
  * there: "gone" and "unknown" also where nobody there leads it any more */
 int contact_rejoin(struct contact *contact, const char *id, const char *vm, struct error *err);

@@ -408,6 +408,7 @@ int incoming_restore(struct daemon *daemon, const struct config_peer *peer,
 		incoming_table_add(daemon->incoming, incoming);
 		if (conversation_start(talk, incoming, err) == 0)
 			return 0;
+		incoming_end_unled(incoming, err);
 	}
 	incoming_free(incoming);
 	return -1;

@@ -6,13 +6,16 @@
 
 static const char advice_ask_source[] = "ask the source before you do anything here: 'culvert "
 					"status' there says where the guest is";
-static const char advice_arrived[] = "all of the guest is in this QEMU, paused, and its source has "
-				     "not said that it runs there no "
-				     "more. Start culvertd again on both hosts: they settle it. By "
-				     "hand: if 'query-migrate' of the "
-				     "QEMU there says 'completed', or that QEMU is gone, 'cont' "
-				     "here; if the guest runs there, end "
-				     "this QEMU. Never 'cont' both";
+static const char advice_arrived[] =
+	"all of the guest is in this QEMU, paused, and its source has not said that it runs there "
+	"no more. Start culvertd again on both hosts: they settle it. By hand: 'cont' here only if "
+	"'query-migrate' of the QEMU there says 'completed', or if that QEMU ended before the "
+	"guest "
+	"went on there; if the guest has run there since, what is here is an older state: end this "
+	"QEMU. Never 'cont' both";
+static const char advice_unled[] =
+	"leave the QEMUs on both hosts as they are, and start culvertd again: it goes on with the "
+	"migration by itself";
 static const char advice_paused[] = "keep both QEMUs: together they hold the whole memory of the "
 				    "guest. Start culvertd again on "
 				    "both hosts: the source's recovers the migration by itself";
@@ -34,8 +37,11 @@ static void log_end(const struct incoming *incoming, const struct error *failure
 static void end(struct incoming *incoming, enum migration_phase phase, enum guest_place guest,
 	const struct error *failure, const char *advice)
 {
-	struct migration_outcome outcome = {
-		.phase = phase, .guest = guest, .failure = *failure, .advice = advice};
+	struct migration_outcome outcome = {.phase = phase,
+		.guest = guest,
+		.running = incoming->running,
+		.failure = *failure,
+		.advice = advice};
 
 	log_end(incoming, failure);
 	migration_end(incoming->migration, &outcome);
@@ -57,16 +63,27 @@ static void complete(struct incoming *incoming, bool running)
 {
 	struct error none = {0};
 
+	incoming->running = running;
 	qemu_drop_spare(incoming->qemu);
 	incoming_end(incoming, PHASE_COMPLETED, GUEST_DESTINATION, &none,
 		running ? NULL : "the guest is paused here: 'cont' in its QMP starts it");
+}
+
+/* The source has said so: what is here of the guest must not run. */
+static void end_kept(struct incoming *incoming)
+{
+	struct error err;
+
+	error_set(&err, ERROR_CANCELLED, "%s has kept the guest", incoming->peer->name);
+	incoming_end(incoming, PHASE_CANCELLED, GUEST_SOURCE, &err,
+		"end the QEMU here: it has a copy of the guest, which must not run");
 }
 
 void incoming_end_arrived(struct incoming *incoming, bool running)
 {
 	incoming->arrived = true;
 	if (incoming->kept) {
-		incoming_end_kept(incoming);
+		end_kept(incoming);
 	} else if (incoming->finished || (!incoming->lines && (running || incoming->begun))) {
 		complete(incoming, running);
 	} else {
@@ -77,15 +94,6 @@ void incoming_end_arrived(struct incoming *incoming, bool running)
 		migration_set_waiting(incoming->migration,
 			incoming->lines ? "" : "it has not said that the guest may run here");
 	}
-}
-
-void incoming_end_kept(struct incoming *incoming)
-{
-	struct error err;
-
-	error_set(&err, ERROR_CANCELLED, "%s has kept the guest", incoming->peer->name);
-	incoming_end(incoming, PHASE_CANCELLED, GUEST_SOURCE, &err,
-		"end the QEMU here: it has a copy of the guest, which must not run");
 }
 
 void incoming_end_without_qemu(struct incoming *incoming, const char *reason)
@@ -143,6 +151,11 @@ void incoming_end_left(struct incoming *incoming)
 			&err, ERROR_GUEST, "culvertd was stopped while post-copy was interrupted");
 	end(incoming, PHASE_FAILED, GUEST_UNKNOWN, &err,
 		incoming->arrived ? advice_arrived : advice_paused);
+}
+
+void incoming_end_unled(struct incoming *incoming, const struct error *why)
+{
+	end(incoming, PHASE_FAILED, GUEST_UNKNOWN, why, advice_unled);
 }
 
 int incoming_let_run(struct incoming *incoming, struct error *err)

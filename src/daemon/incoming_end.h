@@ -39,6 +39,7 @@ struct incoming {
 	bool let_run;  /* QEMU was told that the guest may run */
 	bool stay;     /* the guest was stopped on its source, and is not to run here either */
 	bool finished; /* the source cannot run the guest any more, and has said so */
+	bool running;  /* at its end: whether the guest ran here */
 	bool kept;     /* the source has kept the guest, and has said so */
 	bool paused;   /* post-copy was interrupted, or QEMU does not answer */
 	bool leaving;  /* the source knows that this daemon stops */
@@ -55,9 +56,6 @@ void incoming_end_arrived(struct incoming *incoming, bool running);
 /** QEMU has ended, or is about to. @reason  its words, or empty */
 void incoming_end_without_qemu(struct incoming *incoming, const char *reason);
 
-/** The source has kept the guest, and has said so: what is here of it must not run */
-void incoming_end_kept(struct incoming *incoming);
-
 /** The QEMU that a daemon finds at its start is not the one that its predecessor knew, or had not
  * begun */
 void incoming_end_forgotten(struct incoming *incoming);
@@ -68,6 +66,9 @@ void incoming_end_withdrawn(struct incoming *incoming);
 /** The source cannot run the guest any more: here it may, unless it was stopped there before. Safe
  * to repeat */
 int incoming_let_run(struct incoming *incoming, struct error *err);
+
+/** This daemon cannot lead it, for want of @why; one that is started again may */
+void incoming_end_unled(struct incoming *incoming, const struct error *why);
 
 /** This daemon stops where only the source, or a recovery, could go on; the next one picks it up */
 void incoming_end_left(struct incoming *incoming);

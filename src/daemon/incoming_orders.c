@@ -60,7 +60,7 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 		{.key = "qemu", .required = true, .text = &version},
 	};
 
-	if (incoming->migration || incoming->qemu || incoming->attached) {
+	if (incoming->migration || incoming->qemu || incoming->attached || incoming->finished) {
 		error_set(err, ERROR_USAGE, "prepared already");
 		return NULL;
 	}
@@ -107,6 +107,11 @@ static json_t *start(struct incoming *incoming, struct error *err)
 		error_set(err, ERROR_USAGE, "'start' comes once, after 'attach'");
 		return NULL;
 	}
+	/* Nothing would ever end what QEMU then waits for. */
+	if (offers_waits(incoming->daemon->offers, incoming->token)) {
+		error_set(err, ERROR_USAGE, "'start' comes after the stream's channel was opened");
+		return NULL;
+	}
 	if (qemu_hold_guest(incoming->qemu, err) < 0)
 		return NULL;
 	atomic_store(&incoming->started, true);
@@ -145,14 +150,39 @@ static json_t *announce_postcopy(
 	return json_object();
 }
 
-/* What has come of the guest so far must not stay to be run by mistake. */
-static void keep_at_source(struct incoming *incoming)
+/* What has come of the guest so far must not stay to be run by mistake. Safe to repeat */
+static int keep_at_source(struct incoming *incoming, struct error *err)
 {
 	struct error ignored;
 
+	if (!incoming->started)
+		return error_set(err, ERROR_USAGE, "'finish' comes after 'start'");
 	incoming->kept = true;
-	if (incoming->migration && !incoming->arrived)
+	if (incoming->migration && incoming->arrived)
+		incoming_end_arrived(incoming, false);
+	else if (incoming->migration && incoming->qemu)
 		(void)qemu_abandon(incoming->qemu, &ignored); /* or it sees its stream end */
+	return 0;
+}
+
+/* Safe to repeat, also after the end */
+static int run_here(struct incoming *incoming, bool run, bool *running, struct error *err)
+{
+	if (incoming->finished && !incoming->migration) {
+		*running = incoming->running;
+		return 0;
+	}
+	if (!incoming->started || !incoming->qemu || incoming->kept)
+		return error_set(err, ERROR_USAGE, "'finish' comes after 'start'");
+	incoming->stay |= !run;
+	if (incoming->migration && incoming_let_run(incoming, err) < 0)
+		return -1;
+	incoming->finished = true;
+	if (qemu_guest_running(incoming->qemu, running, err) < 0)
+		return -1;
+	if (incoming->migration && incoming->arrived)
+		incoming_end_arrived(incoming, *running);
+	return 0;
 }
 
 static json_t *finish(struct incoming *incoming, const json_t *arguments, struct error *err)
@@ -160,6 +190,7 @@ static json_t *finish(struct incoming *incoming, const json_t *arguments, struct
 	const char *guest = NULL;
 	bool run = false;
 	bool running = false;
+	int done;
 	const struct argument table[] = {
 		{.key = "guest", .required = true, .text = &guest},
 		{.key = "run", .flag = &run},
@@ -167,26 +198,15 @@ static json_t *finish(struct incoming *incoming, const json_t *arguments, struct
 
 	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
 		return NULL;
-	if (!incoming->started || !incoming->qemu || incoming->kept) {
-		error_set(err, ERROR_USAGE, "'finish' comes after 'start'");
-		return NULL;
-	}
-	if (strcmp(guest, "source") == 0 && !incoming->finished && !incoming->begun) {
-		keep_at_source(incoming);
-	} else if (strcmp(guest, "destination") == 0) {
-		incoming->stay |= !run;
-		if (incoming->migration && incoming_let_run(incoming, err) < 0)
-			return NULL;
-		incoming->finished = true;
-		if (qemu_guest_running(incoming->qemu, &running, err) < 0)
-			return NULL;
-	} else {
-		error_set(err, ERROR_USAGE, "'guest' is source or destination");
-		return NULL;
-	}
-	if (incoming->migration && incoming->arrived)
-		incoming_end_arrived(incoming, running);
-	return json_pack("{sb}", "running", running);
+	if (strcmp(guest, "destination") == 0)
+		done = run_here(incoming, run, &running, err);
+	else if (strcmp(guest, "source") != 0)
+		done = error_set(err, ERROR_USAGE, "'guest' is source or destination");
+	else if (incoming->finished || incoming->begun)
+		done = error_set(err, ERROR_USAGE, "the guest was handed over to this host");
+	else
+		done = keep_at_source(incoming, err);
+	return done < 0 ? NULL : json_pack("{sb}", "running", running);
 }
 
 static json_t *describe(const char *status, bool running)
@@ -194,20 +214,29 @@ static json_t *describe(const char *status, bool running)
 	return json_pack("{ss sb}", "status", status, "running", running);
 }
 
-/* What is known here of a migration that no conversation leads any more */
-static json_t *describe_ended(const struct incoming *incoming, const char *id, const char *vm)
+/* What is known here of a migration that no conversation leads any more. @returns NULL: a culvertd
+ * that is started again will know more */
+static json_t *describe_ended(
+	struct incoming *incoming, const char *id, const char *vm, struct error *err)
 {
 	struct daemon *daemon = incoming->daemon;
-	enum migration_phase phase;
-	enum guest_place guest;
+	struct migration_outcome outcome;
+	struct migration_plan plan = {.incoming = true};
+	bool found = migrations_find_ended(daemon->migrations, id, incoming->peer->name, &outcome);
 
-	if (migrations_find_ended(daemon->migrations, id, incoming->peer->name, &phase, &guest)) {
-		if (phase == PHASE_COMPLETED)
-			return describe("completed", true);
-		if (guest == GUEST_NOWHERE)
-			return describe("gone", false);
-		if (guest == GUEST_SOURCE)
-			return describe("failed", false);
+	incoming->finished = found && outcome.phase == PHASE_COMPLETED;
+	if (incoming->finished) {
+		incoming->running = outcome.running;
+		return describe("completed", outcome.running);
+	}
+	if (found && outcome.guest == GUEST_NOWHERE)
+		return describe("gone", false);
+	if (found && outcome.guest == GUEST_SOURCE)
+		return describe("failed", false);
+	memcpy(plan.id, id, sizeof(plan.id));
+	if (found && journal_has(daemon->config->runtime_directory, &plan)) {
+		error_set(err, ERROR_LOCAL, "culvertd there has to be started again first");
+		return NULL;
 	}
 	return describe(qemu_exists(daemon->config->qmp_directory, vm) ? "unknown" : "gone", false);
 }
@@ -246,7 +275,9 @@ int incoming_rejoin(struct incoming *incoming, const struct control_command *com
 			return -1;
 		}
 		json_decref(command->id);
-		answer = control_return(describe_ended(incoming, id, vm), command->id);
+		answer = describe_ended(incoming, id, vm, &err);
+		answer = answer ? control_return(answer, command->id)
+				: control_error(&err, command->id);
 	}
 	return lines_put(incoming->lines, answer, -1, &err);
 }

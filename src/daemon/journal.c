@@ -26,11 +26,12 @@ static json_t *encode(const struct journal_entry *entry)
 {
 	const struct migration_plan *plan = &entry->plan;
 
-	return json_pack("{ss sb ss ss ss ss sb sb sb sI sO*}", "id", plan->id, "incoming",
+	return json_pack("{ss sb ss ss ss ss sb sb sb sb sI sO*}", "id", plan->id, "incoming",
 		plan->incoming, "vm", plan->vm, "destination_vm", plan->destination_vm, "host",
 		plan->host, "mode", migration_mode_name(plan->mode), "quit_source",
-		plan->quit_source, "started", entry->started, "halted", entry->halted,
-		"bandwidth_bytes_per_s", (json_int_t)plan->bandwidth, "found", entry->found);
+		plan->quit_source, "started", entry->started, "halted", entry->halted, "kept",
+		entry->kept, "bandwidth_bytes_per_s", (json_int_t)plan->bandwidth, "found",
+		entry->found);
 }
 
 /* Whole or not at all: a full disk leaves what was there before. */
@@ -79,6 +80,14 @@ void journal_remove(const char *runtime_directory, const struct migration_plan *
 	(void)unlink(path);
 }
 
+bool journal_has(const char *runtime_directory, const struct migration_plan *plan)
+{
+	char path[PATH_MAX];
+
+	path_of(runtime_directory, plan, path);
+	return access(path, F_OK) == 0;
+}
+
 static int copy_name(char place[64], const char *text, struct error *err)
 {
 	if (!parse_is_name(text))
@@ -92,15 +101,15 @@ static int decode(json_t *value, struct journal_entry *entry, struct error *err)
 {
 	struct migration_plan *plan = &entry->plan;
 	const char *id, *vm, *destination_vm, *host, *mode;
-	int incoming, quit_source, started, halted;
+	int incoming, quit_source, started, halted, kept = false;
 	json_int_t bandwidth = 0;
 	json_error_t why;
 
 	*entry = (struct journal_entry){0};
-	if (json_unpack_ex(value, &why, 0, "{ss sb ss ss ss ss sb sb sb s?I s?o}", "id", &id,
+	if (json_unpack_ex(value, &why, 0, "{ss sb ss ss ss ss sb sb sb s?b s?I s?o}", "id", &id,
 		    "incoming", &incoming, "vm", &vm, "destination_vm", &destination_vm, "host",
 		    &host, "mode", &mode, "quit_source", &quit_source, "started", &started,
-		    "halted", &halted, "bandwidth_bytes_per_s", &bandwidth, "found",
+		    "halted", &halted, "kept", &kept, "bandwidth_bytes_per_s", &bandwidth, "found",
 		    &entry->found) < 0)
 		return error_set(err, ERROR_LOCAL, "%s", why.text);
 	if (!migration_is_id(id))
@@ -111,6 +120,7 @@ static int decode(json_t *value, struct journal_entry *entry, struct error *err)
 	plan->bandwidth = bandwidth > 0 ? (uint64_t)bandwidth : 0;
 	entry->started = started;
 	entry->halted = halted;
+	entry->kept = kept;
 	if (copy_name(plan->vm, vm, err) < 0 ||
 		copy_name(plan->destination_vm, destination_vm, err) < 0 ||
 		copy_name(plan->host, host, err) < 0)

@@ -17,6 +17,8 @@ struct journal_entry {
 	struct migration_plan plan;
 	bool started;  /* memory may have moved */
 	bool halted;   /* something but the migration had stopped the guest before */
+	bool kept;     /* it has ended, the source has kept the guest, and the destination has still
+			  to be told */
 	json_t *found; /* what was changed in the hypervisor, as its driver tells; a reference, or
 			  NULL */
 };
@@ -30,6 +32,9 @@ int journal_write(
 	const char *runtime_directory, const struct journal_entry *entry, struct error *err);
 
 void journal_remove(const char *runtime_directory, const struct migration_plan *plan);
+
+/** Whether there is an entry of @plan's migration, readable or not */
+bool journal_has(const char *runtime_directory, const struct migration_plan *plan);
 
 /** Call @take for each entry; what cannot be read is named in the log and left alone. @entry is
  * freed afterwards */

@@ -25,6 +25,7 @@ struct migration {
 	enum guest_place guest;
 	bool begun; /* it came beyond PHASE_PREPARING */
 	bool ended;
+	bool running; /* the guest, at the end */
 	struct migration_figures figures;
 	struct tunnel_figures tunnel;
 	struct error failure;
@@ -334,6 +335,7 @@ void migration_end(struct migration *migration, const struct migration_outcome *
 	lock_for_change(migration);
 	migration->phase = outcome->phase;
 	migration->guest = outcome->guest;
+	migration->running = outcome->running;
 	migration->failure = outcome->failure;
 	migration->advice = outcome->advice;
 	migration->waiting[0] = '\0';
@@ -526,7 +528,7 @@ static json_t *to_json(const struct migration *migration)
 }
 
 bool migrations_find_ended(struct migrations *migrations, const char *id, const char *host,
-	enum migration_phase *phase, enum guest_place *guest)
+	struct migration_outcome *outcome)
 {
 	const struct migration *found;
 
@@ -535,10 +537,12 @@ bool migrations_find_ended(struct migrations *migrations, const char *id, const 
 	if (found &&
 		(!found->ended || !found->plan.incoming || strcmp(found->plan.host, host) != 0))
 		found = NULL;
-	if (found) {
-		*phase = found->phase;
-		*guest = found->guest;
-	}
+	if (found)
+		*outcome = (struct migration_outcome){.phase = found->phase,
+			.guest = found->guest,
+			.running = found->running,
+			.failure = found->failure,
+			.advice = found->advice};
 	uv_mutex_unlock(&migrations->lock);
 	return found != NULL;
 }

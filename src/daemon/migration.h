@@ -39,6 +39,7 @@ struct migration_plan {
 struct migration_outcome {
 	enum migration_phase phase; /* PHASE_COMPLETED or later */
 	enum guest_place guest;
+	bool running;         /* GUEST_DESTINATION: whether the guest ran there */
 	struct error failure; /* ERROR_NONE after PHASE_COMPLETED */
 	const char *advice;   /* a literal, or NULL */
 };
@@ -129,10 +130,10 @@ int migrations_limit(
 /**
  * How an incoming migration that has ended did so.
  *
- * @returns  whether there is one of that id from @host; then @phase and @guest are set
+ * @returns  whether there is one of that id from @host; then @outcome is set
  */
 bool migrations_find_ended(struct migrations *migrations, const char *id, const char *host,
-	enum migration_phase *phase, enum guest_place *guest);
+	struct migration_outcome *outcome);
 
 /** Every running and recently ended migration as a JSON array; a new reference */
 json_t *migrations_list(struct migrations *migrations);

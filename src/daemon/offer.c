@@ -104,6 +104,16 @@ int offers_take(struct offers *offers, const char *peer, const char *token, stru
 	return fd;
 }
 
+bool offers_waits(struct offers *offers, const char *token)
+{
+	bool waits;
+
+	uv_mutex_lock(&offers->lock);
+	waits = find(offers, token) != NULL;
+	uv_mutex_unlock(&offers->lock);
+	return waits;
+}
+
 void offers_withdraw(struct offers *offers, const char *token)
 {
 	struct offer *offer;

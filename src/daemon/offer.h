@@ -6,6 +6,8 @@
 #ifndef CULVERT_DAEMON_OFFER_H
 #define CULVERT_DAEMON_OFFER_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "daemon/terms.h"
 
@@ -29,6 +31,9 @@ int offers_put(struct offers *offers, const char *peer, int fd, struct terms *te
 /** Take what @token stands for. @terms  held for the caller. @returns the descriptor, or -1: none
  * for this peer */
 int offers_take(struct offers *offers, const char *peer, const char *token, struct terms **terms);
+
+/** Whether what @token stands for has not been taken yet */
+bool offers_waits(struct offers *offers, const char *token);
 
 /** Take an offer back, if it is still there */
 void offers_withdraw(struct offers *offers, const char *token);

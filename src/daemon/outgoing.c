@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "daemon/conversation.h"
 #include "daemon/outgoing_end.h"
+#include "daemon/outgoing_kept.h"
 #include "daemon/outgoing_reach.h"
 #include "daemon/outgoing_recover.h"
 #include "daemon/outgoing_stream.h"
@@ -17,8 +18,6 @@
 #define TURN_MS 100
 /* A cancelled or failed QEMU tidies up before its settings may be put back. */
 #define TIDY_MS 2000
-/* With the pauses between them, ten minutes */
-#define KEPT_TRIES 24
 
 static int check_cancelled(struct outgoing *outgoing, struct error *err)
 {
@@ -71,6 +70,8 @@ static int write_journal(struct outgoing *outgoing, struct error *err)
 	int result = journal_write(outgoing->daemon->config->runtime_directory, &entry, err);
 
 	json_decref(entry.found);
+	if (result == 0)
+		outgoing->halted_noted = outgoing->halted;
 	return result;
 }
 
@@ -192,18 +193,19 @@ static bool source_decided(const struct outgoing *outgoing)
 	return false;
 }
 
-/* A guest that somebody has stopped is not started on the other host. */
+/* A guest that somebody has stopped is not started on the other host, whoever leads it there. */
 static void look_at_guest(struct outgoing *outgoing)
 {
 	bool halted = outgoing->halted;
-	struct error ignored;
+	struct error err;
 
-	if (outgoing->figures.state != MIGRATION_PRECOPY ||
-		qemu_guest_halted(outgoing->qemu, &halted, &ignored) < 0 ||
-		halted == outgoing->halted)
-		return;
-	outgoing->halted = halted;
-	(void)write_journal(outgoing, &ignored);
+	if (outgoing->figures.state == MIGRATION_PRECOPY &&
+		qemu_guest_halted(outgoing->qemu, &halted, &err) == 0)
+		outgoing->halted = halted;
+	/* What could not be written is tried again on the next turn. */
+	if (outgoing->halted != outgoing->halted_noted && write_journal(outgoing, &err) < 0)
+		log_event_limited(LOG_WARNING, "migration.not_noted", "migration=%s reason=\"%s\"",
+			outgoing->plan.id, err.message);
 }
 
 /* No switch while the link is away: nobody would hear of it, and it cannot be taken back. */
@@ -360,30 +362,6 @@ static void take_up(struct outgoing *outgoing, struct migration_outcome *outcome
 	lead(outgoing, outcome);
 }
 
-/* What the destination has of the guest must not run there; it may be away just now. */
-static void tell_kept(struct outgoing *outgoing)
-{
-	struct error err = outgoing->contact_failure;
-
-	for (unsigned tries = 0; tries < KEPT_TRIES; tries++) {
-		if (outgoing->contact && !outgoing->contact_lost &&
-			contact_ask(outgoing->contact, "finish",
-				json_pack("{ss sb}", "guest", "source", "run", 0), NULL, &err) == 0)
-			return;
-		if (outgoing->contact && !outgoing->contact_lost && err.code != ERROR_LINK) {
-			log_event(LOG_WARNING, "migration.not_kept",
-				"migration=%s vm=%s host=%s reason=\"%s\"", outgoing->plan.id,
-				outgoing->plan.vm, outgoing->plan.host, err.message);
-			return;
-		}
-		if (tries > 0 && outgoing_destination_decided(outgoing))
-			return;
-		if (!outgoing_reach_wait(outgoing, &err))
-			return;
-		(void)outgoing_reach_once(outgoing, &err);
-	}
-}
-
 static void finish(struct outgoing *outgoing, const struct migration_outcome *outcome)
 {
 	const struct migration_plan *plan = &outgoing->plan;
@@ -407,9 +385,9 @@ static void outgoing_free(struct outgoing *outgoing)
 	free(outgoing);
 }
 
-static void talk(void *argument)
+/* To the end that the operator sees */
+static void lead_to_end(struct outgoing *outgoing)
 {
-	struct outgoing *outgoing = argument;
 	struct migration_outcome outcome = {0};
 
 	if (outgoing->restored)
@@ -418,38 +396,63 @@ static void talk(void *argument)
 		run(outgoing, &outcome);
 	finish(outgoing, &outcome);
 	log_outcome(outgoing, &outcome);
-	if (!outgoing->left)
-		journal_remove(outgoing->daemon->config->runtime_directory, &outgoing->plan);
-	migration_end(outgoing->migration, &outcome);
-	outgoing->migration = NULL;
-	if (outcome.phase != PHASE_COMPLETED && outcome.guest == GUEST_SOURCE) {
+	if (outgoing->started && outcome.phase != PHASE_COMPLETED &&
+		outcome.guest == GUEST_SOURCE) {
 		outgoing_stream_end(outgoing);
 		/* Its next migration needs the one place that QMP has for a client. */
 		leave_qemu(outgoing);
-		if (outgoing->started)
-			tell_kept(outgoing);
+		outgoing_kept_begin(outgoing);
 	}
+	if (!outgoing->left && !outgoing->untold)
+		journal_remove(outgoing->daemon->config->runtime_directory, &outgoing->plan);
+	migration_end(outgoing->migration, &outcome);
+	outgoing->migration = NULL;
+}
+
+static void talk(void *argument)
+{
+	struct outgoing *outgoing = argument;
+
+	if (outgoing->migration)
+		lead_to_end(outgoing);
+	if (outgoing->untold)
+		outgoing_kept_tell(outgoing);
 	outgoing_free(outgoing);
 }
 
-/* Enter the migration, and lead it in a thread of its own. @outgoing is freed on failure */
-static int set_out(struct outgoing *outgoing, struct daemon *daemon, const struct config_peer *peer,
+/* Enter the migration, and lead it in a thread of its own. */
+static int set_out(struct outgoing *outgoing, struct error *err)
+{
+	struct migration_outcome outcome = {.phase = PHASE_FAILED, .guest = GUEST_SOURCE};
+
+	outgoing->migration = migrations_begin(outgoing->daemon->migrations, &outgoing->plan, err);
+	if (!outgoing->migration)
+		return -1;
+	if (conversation_start(talk, outgoing, err) == 0)
+		return 0;
+	outcome.failure = *err;
+	if (outgoing->restored) {
+		outcome.guest = GUEST_UNKNOWN;
+		outcome.advice = "leave the QEMUs on both hosts as they are, and start culvertd "
+				 "again: it goes on with the migration by itself";
+	}
+	migration_end(outgoing->migration, &outcome);
+	return -1;
+}
+
+static struct outgoing *outgoing_new(struct daemon *daemon, const struct config_peer *peer,
 	const struct migration_plan *plan, struct error *err)
 {
-	struct migration_outcome outcome = {.phase = PHASE_FAILED};
+	struct outgoing *outgoing = calloc(1, sizeof(*outgoing));
 
+	if (!outgoing) {
+		error_set(err, ERROR_LOCAL, "no memory");
+		return NULL;
+	}
 	outgoing->daemon = daemon;
 	outgoing->peer = peer;
-	outgoing->migration = migrations_begin(daemon->migrations, plan, err);
-	if (outgoing->migration) {
-		outgoing->plan = *migration_plan(outgoing->migration);
-		if (conversation_start(talk, outgoing, err) == 0)
-			return 0;
-		outcome.failure = *err;
-		migration_end(outgoing->migration, &outcome);
-	}
-	outgoing_free(outgoing);
-	return -1;
+	outgoing->plan = *plan;
+	return outgoing;
 }
 
 int outgoing_start(struct daemon *daemon, struct migration_plan *plan, struct error *err)
@@ -462,25 +465,34 @@ int outgoing_start(struct daemon *daemon, struct migration_plan *plan, struct er
 			"unknown host '%s': culvert peers lists those in culvert.conf", plan->host);
 	if (atomic_load(&daemon->stopping))
 		return error_set(err, ERROR_LOCAL, "culvertd is stopping");
-	outgoing = calloc(1, sizeof(*outgoing));
-	if (!outgoing)
-		return error_set(err, ERROR_LOCAL, "no memory");
 	migration_choose_id(plan);
+	outgoing = outgoing_new(daemon, peer, plan, err);
+	if (!outgoing)
+		return -1;
 	log_event(LOG_NOTICE, "migration.outgoing", "migration=%s vm=%s host=%s mode=%s", plan->id,
 		plan->vm, plan->host, migration_mode_name(plan->mode));
-	return set_out(outgoing, daemon, peer, plan, err);
+	if (set_out(outgoing, err) == 0)
+		return 0;
+	outgoing_free(outgoing);
+	return -1;
 }
 
 int outgoing_restore(struct daemon *daemon, const struct config_peer *peer,
 	const struct journal_entry *entry, struct error *err)
 {
-	struct outgoing *outgoing = calloc(1, sizeof(*outgoing));
+	struct outgoing *outgoing = outgoing_new(daemon, peer, &entry->plan, err);
+	int begun;
 
 	if (!outgoing)
-		return error_set(err, ERROR_LOCAL, "no memory");
+		return -1;
 	outgoing->restored = true;
 	outgoing->started = entry->started;
-	outgoing->halted = entry->halted;
+	outgoing->halted = outgoing->halted_noted = entry->halted;
+	outgoing->untold = outgoing->untold_noted = entry->kept;
 	outgoing->found = json_incref(entry->found);
-	return set_out(outgoing, daemon, peer, &entry->plan, err);
+	/* What has ended is no migration any more: another one may move the guest. */
+	begun = entry->kept ? conversation_start(talk, outgoing, err) : set_out(outgoing, err);
+	if (begun < 0)
+		outgoing_free(outgoing);
+	return begun;
 }

@@ -74,10 +74,14 @@ static bool destination_ended(const struct outgoing *outgoing)
 	return says(outgoing, "gone") || says(outgoing, "failed");
 }
 
+bool outgoing_destination_has_none(const struct outgoing *outgoing)
+{
+	return destination_ended(outgoing) || says(outgoing, "unknown");
+}
+
 bool outgoing_destination_decided(const struct outgoing *outgoing)
 {
-	return says(outgoing, "completed") || destination_ended(outgoing) ||
-		says(outgoing, "unknown");
+	return says(outgoing, "completed") || outgoing_destination_has_none(outgoing);
 }
 
 /* Wait until the destination says how it ended, or cannot say any more. */
@@ -146,6 +150,15 @@ static bool handed_over(struct outgoing *outgoing, bool *running, struct error *
 	return says(outgoing, "completed") && *running;
 }
 
+/* The destination has all of the guest, and knows that it is its own. */
+static void end_there(struct migration_outcome *outcome, bool running)
+{
+	set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
+		running ? NULL
+			: "the guest is stopped on the destination, as it was here: 'cont' in the "
+			  "QMP there starts it");
+}
+
 static void end_completed(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
 	struct error err;
@@ -173,10 +186,7 @@ static void end_completed(struct outgoing *outgoing, struct migration_outcome *o
 			return;
 		}
 	}
-	set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
-		running ? NULL
-			: "the guest is stopped on the destination, as it was here: 'cont' in the "
-			  "QMP there starts it");
+	end_there(outcome, running);
 }
 
 /* The source's QEMU still has the guest: does it run? */
@@ -241,7 +251,7 @@ static void end_paused(struct outgoing *outgoing, struct migration_outcome *outc
 		error_set(&outcome->failure, ERROR_GUEST,
 			"the QEMU on %s ended in post-copy, with the guest's newest memory", host);
 	} else if (says(outgoing, "completed")) {
-		set(outcome, PHASE_COMPLETED, GUEST_DESTINATION, NULL);
+		end_there(outcome, outgoing->news.running);
 	} else if (outgoing->stuck) {
 		set(outcome, PHASE_LOST, GUEST_NOWHERE, advice_stuck);
 		error_set(&outcome->failure, ERROR_GUEST,

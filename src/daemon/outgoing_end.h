@@ -34,6 +34,9 @@ struct outgoing {
 	bool stuck;        /* QEMU does not get over the loss of a stream during a recovery */
 	bool left;         /* culvertd stops, and the next one takes it up */
 	bool halted;       /* something but the migration has stopped the guest on the source */
+	bool halted_noted; /* what the journal says of that */
+	bool untold;       /* the source has kept the guest, and the destination does not know */
+	bool untold_noted; /* ... and the journal says so */
 	struct error cancel_why;
 };
 
@@ -43,6 +46,10 @@ bool outgoing_has_source(const struct outgoing *outgoing);
 /** Whether the destination has said how it ended, or that nobody leads the migration there any more
  */
 bool outgoing_destination_decided(const struct outgoing *outgoing);
+
+/** Whether it has said that nothing of the guest is there, or that it knows nothing of the
+ * migration */
+bool outgoing_destination_has_none(const struct outgoing *outgoing);
 
 /** Nothing was started: the guest was not touched. @why  what went wrong */
 void outgoing_end_before_start(

@@ -19,10 +19,10 @@ from lab.wait import wait_until
 DAEMONS = {"resume_deadline": "3s", "keeper": True}
 
 
-def write_journal(host, id, vm, quit_source):
+def write_journal(host, id, vm, quit_source, halted=False):
     """As a daemon of `host` that was about to move `vm` in pre-copy has left it."""
     entry = {"id": id, "incoming": False, "vm": vm, "destination_vm": vm, "host": "hostb", "mode": "precopy",
-             "quit_source": quit_source, "started": True, "halted": False, "found": {}}  # fmt: skip
+             "quit_source": quit_source, "started": True, "halted": halted, "found": {}}  # fmt: skip
     (host.run_directory / "migrations" / f"{id}-outgoing.json").write_text(json.dumps(entry))
 
 
@@ -362,6 +362,23 @@ def test_what_cannot_be_written_down_is_not_begun(crossing, hosts, daemons):
     moving.assert_stayed()
 
 
+def test_that_the_guest_was_stopped_is_written_down_as_soon_as_there_is_room(crossing, hosts, daemons):
+    moving = crossing()
+    follower = precopy_under_way(moving, daemons[0], "--mode", "precopy")
+    (file,) = journal(hosts.a)
+    in_the_way = file.with_name(f"{file.name}.new")
+    in_the_way.mkdir()
+
+    moving.source.qmp("stop")
+    wait_until(lambda: "event=migration.not_noted" in daemons[0].log_text(), "not written")
+    assert not json.loads(file.read_text())["halted"]
+    in_the_way.rmdir()
+
+    wait_until(lambda: json.loads(file.read_text())["halted"], "written")
+    daemons[0].culvert("cancel", moving.name, check=True)
+    assert follower.finish()[0] == 8
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"id": "../../x"}', "\0" * 100, "x" * 100000])
 def test_unreadable_journal_is_named_in_the_log_and_left_alone(hosts, daemons, text):
     daemons[0].stop()
@@ -457,6 +474,30 @@ def test_what_the_destination_has_finished_is_finished_when_the_source_is_gone(
     assert (last["phase"], last["guest"]) == ("completed", "destination")
     assert journal(hosts.a) == []
     assert moving.destination.status == "running"
+
+
+def test_guest_that_arrived_stopped_is_told_so_though_the_source_was_killed_before_it_heard_that(
+    crossing, hosts, daemons
+):
+    moving = crossing(dirty={"mib": 16, "pattern": "mixed", "rate_mib": 1})
+    follower = precopy_under_way(moving, daemons[0], "--mode", "precopy")
+    moving.source.qmp("stop")
+    (file,) = journal(hosts.a)
+    wait_until(lambda: json.loads(file.read_text())["halted"], "the journal knows that it is stopped")
+    hosts.shape(None)
+    code, last = follower.finish()
+    assert (code, moving.destination.status) == (0, "paused")
+    told = last["advice"]
+    daemons[0].kill()
+    write_journal(hosts.a, id=last["id"], vm=moving.name, quit_source=False, halted=True)
+
+    daemons[0].start()
+    last = wait_for_end(daemons[0])
+
+    assert (last["phase"], last["guest"]) == ("completed", "destination")
+    assert "'cont' in the QMP there starts it" in last["advice"] and last["advice"] == told
+    assert moving.destination.status == "paused"
+    assert journal(hosts.a) == []
 
 
 def test_guest_that_came_here_and_was_not_moved_yet_is_not_taken_for_one_that_left(

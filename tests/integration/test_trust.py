@@ -22,6 +22,7 @@ from peer import (
 from lab.certificates import Authority, Certificate
 from lab.daemon import PORT, Daemon, peer_of
 from lab.hosts import Host, Hosts
+from lab.wait import wait_until
 
 FAKE_PORT = 17001
 
@@ -565,6 +566,17 @@ def test_a_token_dies_with_its_control_channel(hosts, hosta, waiting, daemons):
     with dial(hosts, hosta) as peer:
         assert peer.open("migration", token).text == "no such token"
     assert not any(token in line for line in log.lines())
+
+
+def test_a_start_before_the_stream_is_refused_so_that_nothing_is_held_for_ever(
+    hosts, hosta, waiting, daemons
+):
+    with dial(hosts, hosta) as control:
+        prepare(control, "arrival")
+        assert "channel" in control.ask("start")["error"]["desc"]
+        assert waiting.migration()["status"] == "none"
+        assert control.finish()
+    wait_until(lambda: all(x["ended"] for x in daemons[1].migrations()), "it is withdrawn")
 
 
 def test_what_was_prepared_gives_way_to_its_source_though_it_still_holds_the_line(

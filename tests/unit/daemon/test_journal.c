@@ -131,6 +131,47 @@ static void both_ends_of_a_migration_have_an_entry_each(void **state)
 	assert_false(fixture.last.plan.incoming);
 }
 
+static void that_the_source_has_kept_the_guest_is_read(void **state)
+{
+	struct journal_entry written = entry();
+
+	(void)state;
+	assert_int_equal(journal_write(fixture.directory, &written, &fixture.err), 0);
+	assert_int_equal(read_all(), 1);
+	assert_false(fixture.last.kept);
+	written.kept = true;
+	assert_int_equal(journal_write(fixture.directory, &written, &fixture.err), 0);
+	assert_int_equal(read_all(), 1);
+	assert_true(fixture.last.kept);
+}
+
+static void an_entry_of_an_older_daemon_is_read(void **state)
+{
+	(void)state;
+	put("e.json",
+		"{\"id\": \"0badcafe\", \"incoming\": false, \"vm\": \"a\", \"destination_vm\": "
+		"\"a\", "
+		"\"host\": \"h\", \"mode\": \"hybrid\", \"quit_source\": false, \"started\": true, "
+		"\"halted\": false}");
+	assert_int_equal(read_all(), 1);
+	assert_false(fixture.last.kept);
+}
+
+static void an_entry_is_there_until_it_is_removed(void **state)
+{
+	struct journal_entry written = entry();
+	struct migration_plan other = written.plan;
+
+	(void)state;
+	other.incoming = true;
+	assert_false(journal_has(fixture.directory, &written.plan));
+	assert_int_equal(journal_write(fixture.directory, &written, &fixture.err), 0);
+	assert_true(journal_has(fixture.directory, &written.plan));
+	assert_false(journal_has(fixture.directory, &other));
+	journal_remove(fixture.directory, &written.plan);
+	assert_false(journal_has(fixture.directory, &written.plan));
+}
+
 static void nothing_written_is_nothing_read(void **state)
 {
 	(void)state;
@@ -189,6 +230,9 @@ int main(void)
 		TEST(what_was_written_is_read),
 		TEST(a_second_entry_replaces_the_first),
 		TEST(both_ends_of_a_migration_have_an_entry_each),
+		TEST(that_the_source_has_kept_the_guest_is_read),
+		TEST(an_entry_of_an_older_daemon_is_read),
+		TEST(an_entry_is_there_until_it_is_removed),
 		TEST(nothing_written_is_nothing_read),
 		TEST(what_cannot_be_read_is_passed_over),
 		TEST(what_a_killed_daemon_was_writing_is_swept_up),

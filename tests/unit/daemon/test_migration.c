@@ -536,6 +536,30 @@ static void the_tunnels_figures_are_listed(void **state)
 	assert_int_equal(listed_number("linkless_total_ms"), 4210);
 }
 
+static void how_it_came_to_its_end_is_known_with_whether_the_guest_runs(void **state)
+{
+	struct migration_plan plan = outgoing_plan("vm");
+	struct migration_outcome outcome = {
+		.phase = PHASE_COMPLETED, .guest = GUEST_DESTINATION, .running = true};
+	struct migration_outcome found = {0};
+
+	(void)state;
+	plan.incoming = true;
+	for (int running = 0; running < 2; running++) {
+		struct migration *migration =
+			migrations_begin(fixture.migrations, &plan, &fixture.err);
+
+		assert_false(migrations_find_ended(fixture.migrations, plan.id, "hostb", &found));
+		outcome.running = running;
+		migration_end(migration, &outcome);
+		assert_true(migrations_find_ended(fixture.migrations, plan.id, "hostb", &found));
+		assert_int_equal(found.phase, PHASE_COMPLETED);
+		assert_int_equal(found.guest, GUEST_DESTINATION);
+		assert_int_equal(found.running, running);
+	}
+	assert_false(migrations_find_ended(fixture.migrations, plan.id, "hostc", &found));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -575,6 +599,7 @@ int main(void)
 		TEST(a_policy_of_no_pass_is_refused),
 		TEST(a_policy_of_no_time_is_refused),
 		TEST(the_tunnels_figures_are_listed),
+		TEST(how_it_came_to_its_end_is_known_with_whether_the_guest_runs),
 		TEST(a_limit_is_listed_and_changed_while_it_runs),
 		TEST(its_class_follows_its_phase),
 	};

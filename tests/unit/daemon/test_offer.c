@@ -75,6 +75,15 @@ static void an_offer_is_taken_once(void **state)
 		offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms), -1);
 }
 
+static void an_offer_waits_until_it_is_taken(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_true(offers_waits(fixture->offers, fixture->token));
+	close(offers_take(fixture->offers, "hostb", fixture->token, &fixture->terms));
+	assert_false(offers_waits(fixture->offers, fixture->token));
+}
+
 static void another_peer_does_not_take_it(void **state)
 {
 	struct fixture *fixture = *state;
@@ -202,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_right_peer_takes_an_offer),
 		TEST(an_offer_is_taken_once),
+		TEST(an_offer_waits_until_it_is_taken),
 		TEST(another_peer_does_not_take_it),
 		TEST(an_attempt_of_another_peer_leaves_it_there),
 		TEST(a_token_with_one_digit_changed_takes_nothing),
