@@ -137,6 +137,17 @@ static int find_peer(struct arrival *arrival, const struct link *link,
 	return 0;
 }
 
+/* Each channel costs a descriptor and more, also while it has no link. @returns REASON_* and @text,
+ * or 0 */
+static int find_place(
+	struct arrival *arrival, const struct config_peer *peer, char *text, size_t size)
+{
+	if (channel_table_has_room(arrival->daemon->channels, peer->name))
+		return 0;
+	snprintf(text, size, "this host has %d channels there already", CHANNELS_OF_PEER_MOST);
+	return REASON_TOO_MANY;
+}
+
 /* On the loop of the channel that is to be resumed */
 static void on_moved(struct link *link, void *owner)
 {
@@ -160,6 +171,8 @@ static void on_asked(struct link *link, const struct handshake *question, void *
 	char text[200];
 	int reason = find_peer(arrival, link, &peer, text, sizeof(text));
 
+	if (reason == 0 && !question->resuming)
+		reason = find_place(arrival, peer, text, sizeof(text));
 	if (reason == 0 && question->resuming) {
 		arrival->resume = question->resume;
 		arrival->resumed = channel_table_find(
@@ -243,6 +256,7 @@ static void serve_here(void *argument)
 	struct arrival *arrival = argument;
 	struct error err;
 
+	atomic_fetch_sub(&arrival->worker->arrival_count, 1);
 	if (link_serve(arrival->worker, arrival->daemon->tls, fd_take(&arrival->fd), &events,
 		    arrival, &err) == 0)
 		return;
@@ -250,16 +264,31 @@ static void serve_here(void *argument)
 	arrival_free(arrival);
 }
 
+/* To accept costs less than to serve: what a worker has not come to yet is bounded like what it
+ * has.
+ * @returns whether @worker takes one more, which is counted then */
+static bool make_way(struct worker *worker)
+{
+	if (atomic_fetch_add(&worker->arrival_count, 1) < STRANGERS_MOST)
+		return true;
+	atomic_fetch_sub(&worker->arrival_count, 1);
+	log_event_limited(
+		LOG_WARNING, "link.refused", "reason=\"too many connections wait to be served\"");
+	return false;
+}
+
 void arrival_serve(struct daemon *daemon, int fd)
 {
+	struct worker *worker = daemon_worker(daemon);
 	struct arrival *arrival = calloc(1, sizeof(*arrival));
 
-	if (!arrival) {
+	if (!arrival || !make_way(worker)) {
+		free(arrival);
 		close(fd);
 		return;
 	}
 	arrival->daemon = daemon;
-	arrival->worker = daemon_worker(daemon);
+	arrival->worker = worker;
 	arrival->fd = fd;
 	arrival->local_fd = -1;
 	if (!loop_post(arrival->worker->loop, serve_here, arrival))

@@ -38,7 +38,7 @@ struct channel {
 	char lost_why[160];
 	int local_interest;
 	bool lingering; /* RESET came; what came before it is being delivered */
-	bool parting;   /* it has ended here; RESET is yet to be sent */
+	bool parting;   /* it has ended here; the peer is yet to be told, or to leave */
 	uint64_t parted_ms;
 	bool closing;
 	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
@@ -94,6 +94,9 @@ static void leave_program(struct channel *channel, const struct error *failure)
 	channel->local_interest = 0;
 	uv_close((uv_handle_t *)&channel->local, on_handle_closed);
 	fd_close(&channel->flow.local_fd);
+	/* Others of its migration may follow; what is left here is not theirs to wait for. */
+	scheduler_leave(&channel->allotment);
+	allotment_fini(&channel->allotment);
 }
 
 /* The end of the channel on this host */
@@ -104,8 +107,6 @@ static void end(struct channel *channel, const struct error *failure)
 	channel->closing = true;
 	leave_program(channel, failure);
 	list_remove(&channel->place);
-	scheduler_leave(&channel->allotment);
-	allotment_fini(&channel->allotment);
 	atomic_fetch_sub(&channel->worker->channel_count, 1);
 	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&channel->again, on_handle_closed);
@@ -140,7 +141,7 @@ static void on_timer(uv_timer_t *timer)
 	channel_pass(channel);
 }
 
-/* How long a link, or room on it for the last word, is waited for */
+/* How long a link, or the peer's knowledge of the last word, is waited for */
 static uint64_t deadline(const struct channel *channel)
 {
 	uint64_t since_ms = channel->parting ? channel->parted_ms : channel->lost_ms;
@@ -231,6 +232,23 @@ static void linger(struct channel *channel)
 	settle_interest(channel);
 }
 
+/* RESET was asked for: the program is left at once. What remains until the peer knows holds no
+ * bytes. Only the opener can make another link for it, so an acceptor need not stay: whoever dials
+ * in vain learns by that. @returns whether the channel has ended */
+static bool settle_parting(struct channel *channel, const struct error *failure)
+{
+	if (channel->flow.session.state == SESSION_RESET_SENT && !channel->redial) {
+		end(channel, failure);
+		return true;
+	}
+	leave_program(channel, failure);
+	if (!channel->parting)
+		channel->parted_ms =
+			channel->flow.link ? loop_now_ms(channel->worker->loop) : channel->lost_ms;
+	channel->parting = true;
+	return false;
+}
+
 /* @returns whether the channel has ended */
 static bool settle_end(struct channel *channel)
 {
@@ -239,8 +257,11 @@ static bool settle_end(struct channel *channel)
 
 	switch (session->state) {
 	case SESSION_OPEN:
-	case SESSION_RESETTING:
 		return false;
+	case SESSION_RESETTING:
+	case SESSION_RESET_SENT:
+		reset_error(session, &err);
+		return settle_parting(channel, &err);
 	case SESSION_FINISHED:
 		end(channel, &err);
 		return true;
@@ -258,7 +279,8 @@ static bool settle_end(struct channel *channel)
 
 static void lose_link(struct channel *channel, const struct error *why)
 {
-	channel_report_lost(&channel->report, why);
+	if (!channel->parting)
+		channel_report_lost(&channel->report, why);
 	if (channel->flow.link)
 		link_abort(channel->flow.link);
 	snprintf(channel->lost_why, sizeof(channel->lost_why), "%s", why->message);
@@ -284,15 +306,16 @@ static void gain_link(
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 
-	channel_report_resumed(&channel->report, now_ms - channel->lost_ms,
-		channel->flow.session.to_peer.sent - delivered);
+	if (!channel->parting)
+		channel_report_resumed(&channel->report, now_ms - channel->lost_ms,
+			channel->flow.session.to_peer.sent - delivered);
 	flow_gain_link(&channel->flow, link, delivered, limit, now_ms);
 	allotment_renew(&channel->allotment);
 	take_link(channel, link);
 	set_timer(channel);
 }
 
-/* RESET, and end here at once. What remains until the peer has been told holds no bytes. */
+/* RESET, and end here at once. */
 static void part(struct channel *channel, enum reason reason, const struct error *failure)
 {
 	struct error ignored;
@@ -300,15 +323,13 @@ static void part(struct channel *channel, enum reason reason, const struct error
 	session_reset(&channel->flow.session, reason, failure->message);
 	if (channel->flow.link && flow_send(&channel->flow, &ignored) < 0)
 		lose_link(channel, &ignored);
-	if (channel->flow.session.state != SESSION_RESETTING) {
+	if (channel->flow.session.state == SESSION_RESET ||
+		channel->flow.session.state == SESSION_FINISHED) {
 		end(channel, failure);
 		return;
 	}
-	leave_program(channel, failure);
-	if (!channel->parting)
-		channel->parted_ms =
-			channel->flow.link ? loop_now_ms(channel->worker->loop) : channel->lost_ms;
-	channel->parting = true;
+	if (settle_parting(channel, failure))
+		return;
 	settle_interest(channel);
 	set_timer(channel);
 }
@@ -350,7 +371,9 @@ static void expire(struct channel *channel)
 {
 	struct error err;
 
-	error_set(&err, ERROR_LINK, "%s, and no other to %s within %llu s", channel->lost_why,
+	/* The last word may be on its way over a link that there is. */
+	error_set(&err, channel->flow.link ? ERROR_CANCELLED : ERROR_LINK,
+		"%s, and no other to %s within %llu s", channel->lost_why,
 		channel->report.name.peer, (unsigned long long)channel->resume_deadline_ms / 1000);
 	end(channel, &err);
 }

@@ -110,6 +110,23 @@ void channel_table_remove(struct channel_table *table, struct channel *channel)
 	uv_mutex_unlock(&table->lock);
 }
 
+bool channel_table_has_room(struct channel_table *table, const char *peer)
+{
+	size_t count = 0;
+
+	uv_mutex_lock(&table->lock);
+	for (size_t i = 0; i < BUCKET_COUNT; i++) {
+		const struct list *bucket = &table->buckets[i];
+
+		for (struct list *place = bucket->next; place != bucket; place = place->next) {
+			if (strcmp(LIST_MEMBER(place, struct entry, place)->peer, peer) == 0)
+				count++;
+		}
+	}
+	uv_mutex_unlock(&table->lock);
+	return count < CHANNELS_OF_PEER_MOST;
+}
+
 struct channel *channel_table_find(
 	struct channel_table *table, const struct resume_message *resume, const char *peer)
 {

@@ -43,10 +43,12 @@ static int receive(struct flow *flow, unsigned char *scratch, uint64_t now_ms, s
 			return -1;
 		}
 	}
-	if (flow->session.state != SESSION_OPEN)
+	if (flow->session.state == SESSION_RESET || flow->session.state == SESSION_FINISHED)
 		return 0;
 	if (result == IO_FAILED)
 		return -1;
+	if (result == IO_EOF && session_left(&flow->session))
+		return 0;
 	if (result == IO_EOF)
 		return error_set(err, ERROR_LINK, "connection lost: closed by the peer");
 	return filled > 0;
@@ -204,13 +206,15 @@ int flow_move(struct flow *flow, struct worker *worker, uint64_t now_ms, struct 
 {
 	int received = 1;
 
-	if (session_tick(&flow->session, now_ms, err) < 0)
-		return -1;
 	for (int turn = 0; received > 0 && turn < TURNS_MOST; turn++) {
 		received = receive(flow, worker->scratch, now_ms, err);
 		if (received < 0 || flow_deliver(flow, now_ms, err) < 0)
 			return -1;
 	}
+	/* Only now: after a standstill of this host, what the peer said meanwhile waits in the
+	 * socket. */
+	if (session_tick(&flow->session, now_ms, err) < 0)
+		return -1;
 	/* TLS may hold decrypted bytes that poll() cannot see. */
 	flow->again = flow->link_ready;
 	sample_pace(flow, worker);

@@ -181,7 +181,7 @@ static int read_frame(struct link *link, struct error *err)
 	return 0;
 }
 
-/* The opener's refusal, as an error for whoever asked */
+/* The acceptor's refusal, as an error for whoever asked */
 static int refusal_error(const struct reason_message *refusal, struct error *err)
 {
 	enum error_code code = ERROR_PEER;
@@ -333,7 +333,7 @@ static enum claim claim_of(const struct stranger *stranger)
 	const struct link *link = LIST_MEMBER(stranger, const struct link, stranger);
 
 	if (!link->acceptor || !link->handshake || link->handshake->state == HANDSHAKE_ACCEPTED)
-		return CLAIM_FIRM;
+		return link->state == LINK_FINISHING ? CLAIM_LAST : CLAIM_FIRM;
 	if (link->state == LINK_FINISHING)
 		return CLAIM_NONE;
 	return link->handshake->state == HANDSHAKE_WAITING ? CLAIM_SILENT : CLAIM_FIRM;

@@ -2,6 +2,9 @@
  *
  *     opener    CONNECTING -> SECURING -> ASKING -> UP -> FINISHING -> closed
  *     acceptor               SECURING -> ASKING -> UP -> FINISHING -> closed
+ *                                        | ^
+ *                                        v |
+ *                                       MOVING       to another worker
  *
  * Threads: the loop of its worker.
  */

@@ -23,6 +23,8 @@
 #define DEFAULT_CONFIG "/etc/culvert/culvert.conf"
 #define LISTENERS_MOST (64 + CONFIG_FORWARDS_MOST)
 #define STOP_TURN_MS   100
+/* Connections accepted in one turn, so that signals are seen whoever connects */
+#define ACCEPTS_MOST 64
 /* After the last word, threads notice within a turn or two. */
 #define LAST_WORDS_MS 3000
 #define LAST_TURNS_MS 12000
@@ -82,7 +84,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
-	for (;;) {
+	for (int turn = 0; turn < ACCEPTS_MOST; turn++) {
 		int fd = socket_accept(listener->fd);
 
 		if (fd >= 0) {

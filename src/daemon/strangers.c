@@ -50,6 +50,8 @@ bool strangers_make_room(struct strangers *strangers)
 	if (!stranger)
 		stranger = oldest_with(strangers, CLAIM_SILENT);
 	if (!stranger)
+		stranger = oldest_with(strangers, CLAIM_LAST);
+	if (!stranger)
 		return false;
 	stranger->events->expel(stranger, "too many connections: it made room for a newer one");
 	return true;

@@ -17,7 +17,8 @@
 enum claim {
 	CLAIM_NONE,   /* it came to nothing, and has not closed yet */
 	CLAIM_SILENT, /* it has not asked for anything; a peer asks within a few round trips */
-	CLAIM_FIRM,   /* it asked, or is this host's own, or has carried a channel */
+	CLAIM_LAST,   /* it is this host's own, or has carried a channel, and says its last */
+	CLAIM_FIRM,   /* it asked, or is this host's own, or is about to carry a channel */
 };
 
 struct stranger;

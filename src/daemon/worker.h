@@ -29,6 +29,7 @@ struct worker {
 	struct strangers strangers; /* links that carry no channel */
 	struct list channels;       /* struct channel */
 	atomic_uint channel_count;
+	atomic_uint arrival_count; /* connections that were accepted for it, and have no link yet */
 	struct processor processor;
 	uint64_t wanted_us; /* see worker_wanted_us() */
 	uint64_t wanted_at_us;

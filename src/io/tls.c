@@ -20,6 +20,10 @@ static const unsigned char alpn[] = "\x09"
 #define UNSENT_BYTES     (TLS_SEAL_LONGEST_BYTES + 16384)
 #define READ_AHEAD_BYTES 65536
 
+/* Messages of TLS itself that a peer may send over one connection: some ten make a handshake, and
+ * new keys are wanted once in many GiB. Each costs much more than it has bytes, and an answer. */
+#define MESSAGES_MOST 100
+
 struct tls_buffer {
 	struct tls_buffer *next;
 	unsigned char bytes[UNSENT_BYTES];
@@ -35,8 +39,11 @@ struct tls_stream {
 	int read_errno; /* of the last failed recv(), 0 for end of file */
 	bool ended;     /* the socket's reading side ended */
 	bool emptied;   /* the last recv() took all there was: the next one would be in vain */
+	bool secured;   /* the handshake is done */
 	bool broken;    /* SSL must not be used any more */
-	X509 *refused;  /* the certificate that did not verify */
+	bool starved;   /* there was no memory for what was to be sent */
+	unsigned message_count; /* of TLS itself, from the peer */
+	X509 *refused;          /* the certificate that did not verify */
 	struct tls_memory *memory;
 	struct tls_buffer *unsent; /* NULL: there is nothing */
 	size_t unsent_begin;
@@ -116,6 +123,8 @@ static int bio_read(BIO *bio, char *bytes, size_t size, size_t *length)
 	ssize_t got;
 
 	BIO_clear_retry_flags(bio);
+	if (stream->message_count > MESSAGES_MOST)
+		return 0;
 	if (stream->emptied) {
 		/* Told once; then poll() tells of more, also of what came meanwhile. */
 		stream->emptied = false;
@@ -150,7 +159,8 @@ static int bio_write(BIO *bio, const char *bytes, size_t size, size_t *length)
 	}
 	if (!stream->unsent)
 		stream->unsent = take_buffer(stream->memory);
-	if (!stream->unsent)
+	stream->starved = !stream->unsent;
+	if (stream->starved)
 		return 0;
 	memcpy(stream->unsent->bytes + stream->unsent_end, bytes, size);
 	stream->unsent_end += size;
@@ -193,6 +203,19 @@ static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
 		    sizeof(alpn) - 1, offered, offered_length) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	return SSL_TLSEXT_ERR_OK;
+}
+
+static void on_message(int written, int version, int type, const void *bytes, size_t length,
+	SSL *ssl, void *argument)
+{
+	struct tls_stream *stream = argument;
+
+	(void)version;
+	(void)bytes;
+	(void)length;
+	(void)ssl;
+	if (!written && type == SSL3_RT_HANDSHAKE)
+		stream->message_count++;
 }
 
 /* OpenSSL forgets which certificate it refused; a message needs its dates. */
@@ -314,6 +337,8 @@ struct tls_stream *tls_stream_new(
 	BIO_set_init(bio, 1);
 	SSL_set_bio(stream->ssl, bio, bio);
 	SSL_set_app_data(stream->ssl, stream);
+	SSL_set_msg_callback(stream->ssl, on_message);
+	SSL_set_msg_callback_arg(stream->ssl, stream);
 	if (acceptor)
 		SSL_set_accept_state(stream->ssl);
 	else
@@ -331,6 +356,22 @@ void tls_stream_free(struct tls_stream *stream)
 	free(stream);
 }
 
+/* SSL is of no use any more: why? */
+static void explain(struct tls_stream *stream, struct error *err)
+{
+	stream->broken = true;
+	if (stream->starved)
+		error_set(err, ERROR_LOCAL, "no memory for TLS");
+	else if (stream->message_count > MESSAGES_MOST)
+		error_set(err, ERROR_PEER, "the other side renews its keys without end");
+	else if (stream->ended)
+		error_set(err, ERROR_LINK, "connection lost: %s",
+			stream->read_errno ? strerror(stream->read_errno) : "closed by the peer");
+	else
+		tls_error_connection(err, stream->ssl, stream->secured, stream->refused);
+	ERR_clear_error();
+}
+
 /* After an SSL call that returned @code */
 static enum io_result judge(struct tls_stream *stream, int code, struct error *err)
 {
@@ -340,14 +381,7 @@ static enum io_result judge(struct tls_stream *stream, int code, struct error *e
 		return IO_AGAIN;
 	if (problem == SSL_ERROR_ZERO_RETURN)
 		return IO_EOF;
-	stream->broken = true;
-	if (stream->ended) {
-		error_set(err, ERROR_LINK, "connection lost: %s",
-			stream->read_errno ? strerror(stream->read_errno) : "closed by the peer");
-		ERR_clear_error();
-	} else {
-		tls_error_handshake(err, stream->ssl, stream->refused);
-	}
+	explain(stream, err);
 	return IO_FAILED;
 }
 
@@ -361,6 +395,7 @@ enum io_result tls_handshake(struct tls_stream *stream, struct error *err)
 	code = SSL_do_handshake(stream->ssl);
 	if (code != 1)
 		return judge(stream, code, err);
+	stream->secured = true;
 	/* OpenSSL lets a side pass that says nothing about protocols. */
 	SSL_get0_alpn_selected(stream->ssl, &protocol, &length);
 	if (length > 0)
@@ -385,6 +420,10 @@ enum io_result tls_read(
 	int code;
 
 	ERR_clear_error();
+	if (stream->message_count > MESSAGES_MOST) {
+		explain(stream, err);
+		return IO_FAILED;
+	}
 	code = SSL_read_ex(stream->ssl, bytes, size, length);
 	return code == 1 ? IO_OK : judge(stream, code, err);
 }
@@ -406,9 +445,8 @@ int tls_seal(struct tls_stream *stream, const void *bytes, size_t length, struct
 		assert(written == length);
 		return 0;
 	}
-	/* There was room: only a broken stream fails here. */
-	stream->broken = true;
-	tls_error_handshake(err, stream->ssl, stream->refused);
+	/* There was room: it is broken, or out of memory. */
+	explain(stream, err);
 	return -1;
 }
 

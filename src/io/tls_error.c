@@ -109,7 +109,7 @@ static const char *alert_text(int reason)
 	}
 }
 
-int tls_error_handshake(struct error *err, SSL *ssl, X509 *refused)
+int tls_error_connection(struct error *err, SSL *ssl, bool secured, X509 *refused)
 {
 	unsigned long code = ERR_peek_error();
 	int reason = ERR_GET_REASON(code);
@@ -126,6 +126,8 @@ int tls_error_handshake(struct error *err, SSL *ssl, X509 *refused)
 		return error_set(err, ERROR_IDENTITY, "the peer presented no certificate");
 	if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION)
 		return error_set(err, ERROR_PEER, "the other side does not speak TLS 1.3");
-	return error_set(err, ERROR_PEER, "the other side does not speak this protocol (TLS: %s)",
+	return error_set(err, ERROR_PEER,
+		secured ? "TLS failed: %s"
+			: "the other side does not speak this protocol (TLS: %s)",
 		code ? ERR_reason_error_string(code) : "ended early");
 }

@@ -25,6 +25,8 @@ static bool below_share(const struct budget *budget, size_t borrowed)
 {
 	size_t sharers = atomic_load(&budget->sharers);
 
+	if (sharers > BUDGET_SHARERS_MOST)
+		sharers = BUDGET_SHARERS_MOST;
 	return borrowed < budget->total / (sharers > 0 ? sharers : 1);
 }
 

@@ -3,8 +3,10 @@
  *
  * Every channel may hold BUDGET_FLOOR_BYTES, whatever the others do: chunks for its data, and one
  * more for its end; and the least window, which is its own as well. Beyond that it borrows chunks,
- * in each direction up to its share: the total divided by the channels there are. All of them
- * together never hold more than the total, and these floors and least windows.
+ * in each direction up to its share: the total divided by the channels there are, or by
+ * BUDGET_SHARERS_MOST if there are more: then most of them are idle, or are there to leave nothing
+ * for others. All of them together never hold more than the total, and these floors and least
+ * windows.
  *
  * A refusal needs no wake-up from others. Who is refused memory for replay holds full chunks of its
  * own, so its peer owes it an acknowledgement, and when that frees a chunk it may ask again. Who is
@@ -26,6 +28,9 @@
 /* Chunks of data that are nobody's loan */
 #define BUDGET_FLOOR_CHUNKS 3
 #define BUDGET_FLOOR_BYTES  ((BUDGET_FLOOR_CHUNKS + 1) * (size_t)CHUNK_BYTES)
+
+/* Into so many shares the total is divided at most */
+#define BUDGET_SHARERS_MOST 64
 
 struct budget {
 	size_t total; /* chunks that may be lent */

@@ -76,6 +76,8 @@ void session_detach(struct session *session)
 	replay_rewind(&session->to_peer);
 	frame_reader_init(&session->reader);
 	session->control_length = 0;
+	if (session->state == SESSION_RESET_SENT)
+		session->state = SESSION_RESETTING;
 	session->ack_due_ms = UINT64_MAX;
 	session->ping_due = false;
 	session->pong_due = false;
@@ -142,18 +144,24 @@ static void receive_pong(struct session *session, uint64_t value)
 	session->ping_value = UINT64_MAX;
 }
 
+/* It has ended here, and the peer is to know. */
+static bool resets(const struct session *session)
+{
+	return session->state == SESSION_RESETTING || session->state == SESSION_RESET_SENT;
+}
+
 static int receive_frame(struct session *session, const struct frame_view *view, struct error *err)
 {
 	switch (view->header.type) {
 	case FRAME_DATA:
-		if (session->state == SESSION_RESETTING)
+		if (resets(session))
 			return 0;
 		return delivery_put(&session->to_local, view->header.offset, view->payload,
 			view->header.length, err);
 	case FRAME_ACK:
 		return receive_ack(session, view, err);
 	case FRAME_EOF:
-		if (session->state == SESSION_RESETTING)
+		if (resets(session))
 			return 0;
 		return delivery_put_eof(&session->to_local, view->header.offset, err);
 	case FRAME_RESET:
@@ -251,9 +259,17 @@ void session_sent(struct session *session)
 	}
 	/* A frame that was being sent when the reset was asked for goes before it. */
 	if (being_sent(session, FRAME_RESET))
-		session->state = SESSION_RESET;
+		session->state = SESSION_RESET_SENT;
 	session->control_length = 0;
 	notice_finish(session);
+}
+
+bool session_left(struct session *session)
+{
+	if (session->state != SESSION_RESET_SENT)
+		return false;
+	session->state = SESSION_RESET;
+	return true;
 }
 
 void session_ask_rate(struct session *session, uint64_t rate)
@@ -412,7 +428,7 @@ uint64_t session_next_ms(const struct session *session)
 	uint64_t next = heartbeat_ms(session);
 	uint64_t silent = session->heard_ms + session->settings.silence_ms;
 
-	if (session->state == SESSION_RESETTING)
+	if (resets(session))
 		return silent;
 	if (session->state != SESSION_OPEN)
 		return UINT64_MAX;
@@ -426,7 +442,7 @@ uint64_t session_next_ms(const struct session *session)
 
 int session_tick(struct session *session, uint64_t now_ms, struct error *err)
 {
-	if (session->state != SESSION_OPEN && session->state != SESSION_RESETTING)
+	if (session->state != SESSION_OPEN && !resets(session))
 		return 0;
 	if (session->ack_due_ms != UINT64_MAX && now_ms >= session->ack_due_ms)
 		session->ack_due_ms = 0;

@@ -33,9 +33,10 @@ struct session_settings {
 
 enum session_state {
 	SESSION_OPEN,
-	SESSION_RESETTING, /* session_reset() was called, RESET is not sent yet */
-	SESSION_FINISHED,  /* both ends delivered and acknowledged */
-	SESSION_RESET,     /* by either side: see session->reset */
+	SESSION_RESETTING,  /* session_reset() was called, RESET is not sent yet */
+	SESSION_RESET_SENT, /* ... and now it is: a peer that has it leaves the link */
+	SESSION_FINISHED,   /* both ends delivered and acknowledged */
+	SESSION_RESET,      /* by the peer, or it has ours: see session->reset */
 };
 
 struct session {
@@ -74,7 +75,7 @@ void session_fini(struct session *session);
 
 /**
  * The link is lost: forget what was half received or half sent. Until session_attach() the session
- * delivers what it holds and nothing else.
+ * delivers what it holds and nothing else. Whether a RESET arrived is not known: it is sent again.
  */
 void session_detach(struct session *session);
 
@@ -137,6 +138,9 @@ void session_delivered_eof(struct session *session, uint64_t now_ms);
  * RESET costs no memory. No effect once it has ended */
 void session_reset(struct session *session, enum reason reason, const char *text);
 
+/** The peer has ended TLS properly. @returns whether that tells that it has our RESET */
+bool session_left(struct session *session);
+
 /** The shortest round trip of this link, to the peer and back; 0: less than a millisecond, or none
  * was seen */
 uint32_t session_round_us(const struct session *session);
@@ -144,7 +148,7 @@ uint32_t session_round_us(const struct session *session);
 /** When session_tick() must be called next; UINT64_MAX: need not be */
 uint64_t session_next_ms(const struct session *session);
 
-/** @errors ERROR_LINK: the peer was silent for too long */
+/** Once what came was received. @errors ERROR_LINK: the peer was silent for too long */
 int session_tick(struct session *session, uint64_t now_ms, struct error *err);
 
 #endif

@@ -210,8 +210,12 @@ static void receive(struct host *host)
 		fail(host->now_ms, "host %zu: receive: %s", host->number, err.message);
 	if (length > 0 || !link_end_over(host->carrying, host->now_ms))
 		return;
+	if (!host->carrying->link->cut && session_left(&host->session)) {
+		host->moved = true;
+		return;
+	}
 	/* A peer that knows by now that all has passed waits for no RESET. */
-	if (host->session.state != SESSION_OPEN)
+	if (host->session.state != SESSION_OPEN && host->session.state != SESSION_RESET_SENT)
 		return;
 	if (!host->carrying->link->cut)
 		fail(host->now_ms, "host %zu: the link ended without a word", host->number);
@@ -377,6 +381,12 @@ static void settle(struct host *host)
 		return;
 	case SESSION_FINISHED:
 		host_end(host, HOST_FINISHED);
+		return;
+	case SESSION_RESET_SENT:
+		/* Only the opener can make another link for it. */
+		if (host->number == 0)
+			return;
+		host_end(host, HOST_RESET);
 		return;
 	case SESSION_RESET:
 		host_end(host, HOST_RESET);

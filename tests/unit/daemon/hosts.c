@@ -89,6 +89,36 @@ void host_add_worker(struct host *host)
 	host->daemon.workers[host->daemon.worker_count++] = worker;
 }
 
+static void wait_until(_Atomic bool *flag)
+{
+	for (int waited_ms = 0; !atomic_load(flag) && waited_ms < HOSTS_DEADLINE_MS; waited_ms++)
+		(void)poll(NULL, 0, 1);
+}
+
+static void stand_still(void *argument)
+{
+	struct standstill *standstill = argument;
+
+	atomic_store(&standstill->begun, true);
+	wait_until(&standstill->over);
+	atomic_store(&standstill->ended, true);
+}
+
+void standstill_begin(struct standstill *standstill, struct worker *worker)
+{
+	*standstill = (struct standstill){0};
+	assert_true(loop_post(worker->loop, stand_still, standstill));
+	wait_until(&standstill->begun);
+	assert_true(standstill->begun);
+}
+
+void standstill_end(struct standstill *standstill)
+{
+	atomic_store(&standstill->over, true);
+	wait_until(&standstill->ended);
+	assert_true(standstill->ended);
+}
+
 static void host_start(
 	struct hosts *hosts, struct host *host, const char *name, const char *name_of_other)
 {

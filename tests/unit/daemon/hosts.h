@@ -38,6 +38,17 @@ void hosts_stop(struct hosts *hosts);
 /** Another worker for @host, before it has any channel */
 void host_add_worker(struct host *host);
 
+/* A worker that is kept from everything, as on a host that stands still; not for longer than the
+ * deadline, so it outlives a test that fails */
+struct standstill {
+	_Atomic bool begun;
+	_Atomic bool over;
+	_Atomic bool ended;
+};
+
+void standstill_begin(struct standstill *standstill, struct worker *worker);
+void standstill_end(struct standstill *standstill);
+
 /** The second host answers no connection from now on, or does again */
 void hosts_set_deaf(struct hosts *hosts, bool deaf);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "daemon/opening.h"
 #include "line.h"
 #include "relay.h"
 
@@ -111,6 +112,22 @@ static void a_black_hole_is_noticed_within_the_silence_of_the_peer(void **state)
 	wait_until_lost(1);
 	assert_in_range(clock_now_ms() - began_ms, 0, CONFIG_SILENCE_MS - 300);
 	assert_passes(line.here, line.there, "page");
+}
+
+static void a_standstill_of_a_host_is_no_silence_of_its_peer(void **state)
+{
+	static struct standstill standstill;
+
+	(void)state;
+	hosts.a.peers[0].silence_timeout_ms = 500;
+	line_lay(&line, &hosts);
+	assert_passes(line.here, line.there, "page");
+	standstill_begin(&standstill, hosts.a.daemon.workers[0]);
+	assert_int_equal(send(line.there, "request", 7, MSG_NOSIGNAL), 7);
+	pause_ms(900);
+	standstill_end(&standstill);
+	assert_int_equal(recv(line.here, &(char[8]){0}, 7, MSG_WAITALL), 7);
+	assert_int_equal(line_links_lost(&line), 0);
 }
 
 static void a_cut_of_an_idle_channel_is_not_seen(void **state)
@@ -316,6 +333,72 @@ static void an_end_by_the_driver_without_a_link_is_told_with_the_next(void **sta
 	wait_until_forgotten(&hosts.b);
 }
 
+/* The kernel takes it, and no host ever gets it. */
+static void an_end_that_a_dead_link_has_taken_is_told_with_the_next(void **state)
+{
+	(void)state;
+	hosts.a.peers[0].silence_timeout_ms = 500;
+	line_lay(&line, &hosts);
+	assert_passes(line.here, line.there, "page");
+	atomic_store(&relay.stalled, true);
+	channel_end(line.channel);
+	assert_closed(line.here);
+	assert_closed(line.there);
+	wait_until_forgotten(&hosts.a);
+	wait_until_forgotten(&hosts.b);
+}
+
+/* A stream of the migration of @terms */
+static void lay_under(struct terms *terms)
+{
+	char token[OFFER_TOKEN_CHARACTERS + 1];
+	struct error err;
+	int for_channel;
+
+	line.there = hosts_offer(&hosts, token);
+	hosts_local_pair(&for_channel, &line.here);
+	line.channel = opening_run(&hosts.a.daemon, &hosts.a.peers[0], "migration", token, terms,
+		for_channel, NULL, &err);
+	assert_non_null(line.channel);
+}
+
+static void close_handle(uv_handle_t *handle, void *unused)
+{
+	(void)unused;
+	if (!uv_is_closing(handle) && handle->type != UV_ASYNC)
+		uv_close(handle, NULL);
+}
+
+static void an_end_without_a_link_leaves_what_its_migration_may_use(void **state)
+{
+	struct terms *terms = terms_new(SHARES_UNLIMITED);
+	struct error err;
+	struct loop *loop = loop_new(&err);
+
+	(void)state;
+	hosts.a.daemon.scheduler = scheduler_new(loop, SHARES_UNLIMITED);
+	lay_under(terms);
+	assert_int_equal(terms->channel_count, 1);
+	strand();
+	channel_end(line.channel);
+	for (int waited_ms = 0; atomic_load(&terms->references) > 1; waited_ms++) {
+		assert_true(waited_ms < HOSTS_DEADLINE_MS);
+		pause_ms(1);
+	}
+	assert_int_equal(terms->channel_count, 0);
+	/* The stream that is laid in its place has the pace that it is given. */
+	atomic_store(&terms->to_peer_pace, 1000000);
+	hosts_set_deaf(&hosts, false);
+	assert_closed(line.there);
+	wait_until_forgotten(&hosts.a);
+	assert_int_equal(atomic_load(&terms->to_peer_pace), 1000000);
+	terms_put(terms);
+	uv_walk(loop_uv(loop), close_handle, NULL);
+	loop_free(loop);
+	scheduler_free(hosts.a.daemon.scheduler);
+	hosts.a.daemon.scheduler = NULL;
+}
+
 /* Read until the window is so large that the sender keeps more than is its own. */
 static void read_until_borrowed(struct budget *budget)
 {
@@ -441,6 +524,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_black_hole_is_noticed_within_the_silence_of_the_peer, set_up_relay,
 			tear_down_relay),
+		cmocka_unit_test_setup_teardown(
+			an_end_that_a_dead_link_has_taken_is_told_with_the_next, set_up_relay,
+			tear_down_relay),
+		cmocka_unit_test_setup_teardown(
+			a_standstill_of_a_host_is_no_silence_of_its_peer, set_up_hosts, tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_end_without_a_link_leaves_what_its_migration_may_use, set_up_hosts,
+			tear_down),
 		TEST(a_cut_of_an_idle_channel_is_not_seen),
 		TEST(a_cut_in_full_flow_is_not_seen),
 		TEST(what_is_sent_again_after_a_cut_is_counted),

@@ -418,7 +418,7 @@ static void garbage_after_the_handshake_is_the_fault_of_the_peer(void **state)
 	shake_hands();
 	assert_true(send(opener.fd, garbage, sizeof(garbage), MSG_NOSIGNAL) > 0);
 	assert_int_equal(read_text(&acceptor, text, sizeof(text)), IO_FAILED);
-	assert_failed(&acceptor, ERROR_PEER, "the other side", "does not speak this protocol");
+	assert_failed(&acceptor, ERROR_PEER, "TLS failed", "wrong version number");
 }
 
 static void a_changed_byte_is_noticed(void **state)
@@ -437,6 +437,76 @@ static void a_changed_byte_is_noticed(void **state)
 	assert_int_equal(send(opener.fd, record, (size_t)length, MSG_NOSIGNAL), length);
 	assert_int_equal(read_text(&acceptor, text, sizeof(text)), IO_FAILED);
 	assert_int_equal(acceptor.err.code, ERROR_PEER);
+}
+
+/* @returns what it comes to when the raw end renews its keys @count times */
+static enum io_result renew_keys(int kind, int count)
+{
+	char text[32];
+
+	for (int i = 0; i < count; i++) {
+		if (SSL_key_update(raw.ssl, kind) != 1 || SSL_do_handshake(raw.ssl) != 1)
+			fail_msg("the raw end cannot renew its keys");
+		if (read_text(&acceptor, text, sizeof(text)) == IO_FAILED)
+			break;
+	}
+	return acceptor.result;
+}
+
+static void keys_may_be_renewed(void **state)
+{
+	char text[32];
+
+	(void)state;
+	acceptor_meets_raw(&made.hosta);
+	assert_int_equal(renew_keys(SSL_KEY_UPDATE_REQUESTED, 30), IO_AGAIN);
+	assert_int_equal(tls_flush(acceptor.stream, &acceptor.err), IO_OK);
+	assert_int_equal(SSL_write(raw.ssl, "page", 4), 4);
+	assert_int_equal(read_text(&acceptor, text, sizeof(text)), IO_OK);
+	assert_string_equal(text, "page");
+	seal(&acceptor, "request");
+	assert_int_equal(SSL_read(raw.ssl, text, sizeof(text)), 7);
+}
+
+static void keys_that_are_renewed_without_end_end_the_connection(void **state)
+{
+	(void)state;
+	acceptor_meets_raw(&made.hosta);
+	assert_int_equal(renew_keys(SSL_KEY_UPDATE_NOT_REQUESTED, 10000), IO_FAILED);
+	assert_failed(&acceptor, ERROR_PEER, "the other side", "without end");
+}
+
+/* Nobody takes the answers: they must not fill what is to be sent while the socket is readable. */
+static void keys_that_the_peer_has_renewed_without_end_end_the_connection(void **state)
+{
+	(void)state;
+	acceptor_meets_raw(&made.hosta);
+	assert_int_equal(renew_keys(SSL_KEY_UPDATE_REQUESTED, 10000), IO_FAILED);
+	assert_failed(&acceptor, ERROR_PEER, "the other side", "without end");
+}
+
+static bool no_memory;
+
+/* The linker gives this to whoever calls malloc() in this program. */
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	return no_memory ? NULL : __real_malloc(size);
+}
+
+static void want_of_memory_is_the_fault_of_this_host(void **state)
+{
+	int code;
+
+	(void)state;
+	shake_hands();
+	no_memory = true;
+	code = tls_seal(opener.stream, "page", 4, &opener.err);
+	no_memory = false;
+	assert_int_equal(code, -1);
+	assert_said(&opener.err, ERROR_LOCAL, "no memory", "TLS");
 }
 
 static void plain_text_is_refused(void **state)
@@ -773,6 +843,10 @@ int main(void)
 		TEST(writing_to_a_closed_connection_is_a_lost_link),
 		TEST(garbage_after_the_handshake_is_the_fault_of_the_peer),
 		TEST(a_changed_byte_is_noticed),
+		TEST(keys_may_be_renewed),
+		TEST(keys_that_are_renewed_without_end_end_the_connection),
+		TEST(keys_that_the_peer_has_renewed_without_end_end_the_connection),
+		TEST(want_of_memory_is_the_fault_of_this_host),
 		TEST(plain_text_is_refused),
 		TEST(a_connection_that_ends_before_the_handshake_is_a_lost_link),
 		TEST(a_client_of_tls_1_2_is_refused),

@@ -125,6 +125,20 @@ static void who_has_too_much_borrows_no_more_until_others_have_theirs(void **sta
 	assert_int_equal(fill(&replays[1]), BUDGET_FLOOR_CHUNKS + TOTAL / 2);
 }
 
+static void many_that_are_idle_leave_a_busy_one_its_share(void **state)
+{
+	struct budget large;
+	struct replay busy;
+
+	(void)state;
+	budget_init(&large, (size_t)BUDGET_SHARERS_MOST * 2 * CHUNK_BYTES);
+	for (size_t i = 0; i < 100 * BUDGET_SHARERS_MOST; i++)
+		budget_join(&large);
+	replay_init(&busy, &pool, PLENTY * CHUNK_BYTES, &large);
+	assert_int_equal(fill(&busy), BUDGET_FLOOR_CHUNKS + 2);
+	replay_fini(&busy);
+}
+
 static void an_acknowledgement_gives_back(void **state)
 {
 	(void)state;
@@ -227,6 +241,7 @@ int main(void)
 		TEST(a_channel_has_its_floor_when_all_is_lent),
 		TEST(a_channels_own_bound_holds_in_a_large_budget),
 		TEST(who_has_too_much_borrows_no_more_until_others_have_theirs),
+		TEST(many_that_are_idle_leave_a_busy_one_its_share),
 		TEST(an_acknowledgement_gives_back),
 		TEST(an_end_gives_everything_back),
 		TEST(who_is_refused_has_bytes_to_be_acknowledged),

@@ -494,7 +494,7 @@ static void a_reset_goes_before_data_and_ends_the_session(void **state)
 	assert_int_equal(message_decode_reason(&view, &reset, &fixture->err), 0);
 	assert_int_equal(reset.reason, REASON_LOCAL_GONE);
 	assert_string_equal(reset.text, "gone");
-	assert_int_equal(fixture->session.state, SESSION_RESET);
+	assert_int_equal(fixture->session.state, SESSION_RESET_SENT);
 	assert_int_equal(peek(fixture, &view), 0);
 }
 
@@ -509,7 +509,7 @@ static void a_reset_is_sent_though_an_ack_was_waiting(void **state)
 	session_reset(&fixture->session, REASON_ENDED, "enough");
 	assert_int_equal(send(fixture, &view), FRAME_ACK);
 	assert_int_equal(send(fixture, &view), FRAME_RESET);
-	assert_int_equal(fixture->session.state, SESSION_RESET);
+	assert_int_equal(fixture->session.state, SESSION_RESET_SENT);
 }
 
 static void a_second_reset_changes_nothing(void **state)
@@ -561,7 +561,7 @@ static void a_reset_waits_for_the_next_link_and_still_takes_an_acknowledgement(v
 	assert_true(session_can_attach(&fixture->session, 4));
 	session_attach(&fixture->session, 4, WINDOW, fixture->now_ms);
 	assert_int_equal(send(fixture, &view), FRAME_RESET);
-	assert_int_equal(fixture->session.state, SESSION_RESET);
+	assert_int_equal(fixture->session.state, SESSION_RESET_SENT);
 }
 
 static void a_reset_of_the_peer_ends_the_session(void **state)
@@ -815,7 +815,7 @@ static void a_reset_that_was_not_sent_goes_over_the_new_link(void **state)
 	assert_int_equal(fixture->session.state, SESSION_RESETTING);
 	session_attach(&fixture->session, 0, WINDOW, fixture->now_ms);
 	assert_int_equal(send(fixture, &view), FRAME_RESET);
-	assert_int_equal(fixture->session.state, SESSION_RESET);
+	assert_int_equal(fixture->session.state, SESSION_RESET_SENT);
 }
 
 static void it_finishes_by_the_positions_alone(void **state)
