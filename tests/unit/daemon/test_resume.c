@@ -371,12 +371,12 @@ static void close_handle(uv_handle_t *handle, void *unused)
 
 static void an_end_without_a_link_leaves_what_its_migration_may_use(void **state)
 {
-	struct terms *terms = terms_new(SHARES_UNLIMITED);
+	struct terms *terms = terms_new(RATE_UNLIMITED);
 	struct error err;
 	struct loop *loop = loop_new(&err);
 
 	(void)state;
-	hosts.a.daemon.scheduler = scheduler_new(loop, SHARES_UNLIMITED);
+	hosts.a.daemon.scheduler = scheduler_new(loop, RATE_UNLIMITED);
 	lay_under(terms);
 	assert_int_equal(terms->channel_count, 1);
 	strand();
@@ -387,11 +387,11 @@ static void an_end_without_a_link_leaves_what_its_migration_may_use(void **state
 	}
 	assert_int_equal(terms->channel_count, 0);
 	/* The stream that is laid in its place has the pace that it is given. */
-	atomic_store(&terms->to_peer_pace, 1000000);
+	atomic_store(&terms->to_peer_rate, 1000000);
 	hosts_set_deaf(&hosts, false);
 	assert_closed(line.there);
 	wait_until_forgotten(&hosts.a);
-	assert_int_equal(atomic_load(&terms->to_peer_pace), 1000000);
+	assert_int_equal(atomic_load(&terms->to_peer_rate), 1000000);
 	terms_put(terms);
 	uv_walk(loop_uv(loop), close_handle, NULL);
 	loop_free(loop);

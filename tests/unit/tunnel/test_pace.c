@@ -227,7 +227,7 @@ static void far_away_a_short_queue_is_left(void **state)
 	foreign_us = 10000;
 	add_flow(0.5 * GBIT);
 	assert_between(0.49 * GBIT, run_ms(5000, NULL), 0.51 * GBIT);
-	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
 }
 
 static void behind_a_relay_the_peer_is_as_far_as_it_says(void **state)
@@ -237,7 +237,7 @@ static void behind_a_relay_the_peer_is_as_far_as_it_says(void **state)
 	foreign_us = 10000;
 	add_flow(0.5 * GBIT);
 	assert_between(0.49 * GBIT, run_ms(5000, NULL), 0.51 * GBIT);
-	assert_true(flows[0].pace.bytes_per_s == PACE_UNLIMITED);
+	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
 }
 
 static void far_away_a_long_queue_is_drained(void **state)
