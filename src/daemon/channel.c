@@ -138,6 +138,8 @@ static void on_timer(uv_timer_t *timer)
 	struct channel *channel = timer->data;
 
 	channel->timer_ms = UINT64_MAX;
+	/* After a standstill of this host timers come before poll(): what waits is no silence. */
+	channel->flow.link_ready = channel->flow.link != NULL;
 	channel_pass(channel);
 }
 
