@@ -396,12 +396,12 @@ static void lead_to_end(struct outgoing *outgoing)
 		run(outgoing, &outcome);
 	finish(outgoing, &outcome);
 	log_outcome(outgoing, &outcome);
-	if (outgoing->started && outcome.phase != PHASE_COMPLETED &&
-		outcome.guest == GUEST_SOURCE) {
+	if (outcome.phase != PHASE_COMPLETED && outcome.guest == GUEST_SOURCE) {
 		outgoing_stream_end(outgoing);
 		/* Its next migration needs the one place that QMP has for a client. */
 		leave_qemu(outgoing);
-		outgoing_kept_begin(outgoing);
+		if (outgoing->started)
+			outgoing_kept_begin(outgoing);
 	}
 	if (!outgoing->left && !outgoing->untold)
 		journal_remove(outgoing->daemon->config->runtime_directory, &outgoing->plan);
