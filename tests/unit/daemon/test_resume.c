@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -348,6 +349,37 @@ static void an_end_that_a_dead_link_has_taken_is_told_with_the_next(void **state
 	wait_until_forgotten(&hosts.b);
 }
 
+static double cpu_seconds(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+static void a_link_that_is_lost_before_the_peer_left_it_keeps_no_processor_busy(void **state)
+{
+	static struct standstill standstills[2];
+	double before;
+
+	(void)state;
+	assert_passes(line.here, line.there, "page");
+	hosts_set_deaf(&hosts, true);
+	for (unsigned i = 0; i < 2; i++)
+		standstill_begin(&standstills[i], hosts.b.daemon.workers[i]);
+	channel_end(line.channel);
+	assert_closed(line.here);
+	hosts_cut(&hosts);
+	pause_ms(100);
+	before = cpu_seconds();
+	pause_ms(500);
+	assert_true(cpu_seconds() - before < 0.1);
+	for (unsigned i = 0; i < 2; i++)
+		standstill_end(&standstills[i]);
+	hosts_set_deaf(&hosts, false);
+	assert_closed(line.there);
+}
+
 /* A stream of the migration of @terms */
 static void lay_under(struct terms *terms)
 {
@@ -532,6 +564,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			an_end_without_a_link_leaves_what_its_migration_may_use, set_up_hosts,
 			tear_down),
+		TEST(a_link_that_is_lost_before_the_peer_left_it_keeps_no_processor_busy),
 		TEST(a_cut_of_an_idle_channel_is_not_seen),
 		TEST(a_cut_in_full_flow_is_not_seen),
 		TEST(what_is_sent_again_after_a_cut_is_counted),
