@@ -120,12 +120,13 @@ static void a_standstill_of_a_host_is_no_silence_of_its_peer(void **state)
 	static struct standstill standstill;
 
 	(void)state;
-	hosts.a.peers[0].silence_timeout_ms = 500;
+	hosts.a.peers[0].silence_timeout_ms = 1000;
 	line_lay(&line, &hosts);
 	assert_passes(line.here, line.there, "page");
 	standstill_begin(&standstill, hosts.a.daemon.workers[0]);
 	assert_int_equal(send(line.there, "request", 7, MSG_NOSIGNAL), 7);
-	pause_ms(900);
+	pause_ms(800);
+	pause_ms(800);
 	standstill_end(&standstill);
 	assert_int_equal(recv(line.here, &(char[8]){0}, 7, MSG_WAITALL), 7);
 	assert_int_equal(line_links_lost(&line), 0);
@@ -162,6 +163,7 @@ static void what_is_sent_again_after_a_cut_is_counted(void **state)
 	/* Nobody reads there: more than the kernel's buffers hold waits unacknowledged. */
 	transfer_start(&out, transfer_send, line.here, MIB * 3 / 8, 1);
 	transfer_assert_done(&out);
+	pause_ms(300); /* ... and goes as far as the window lets it */
 	hosts_cut(&hosts);
 	wait_until_lost(1);
 	for (int waited_ms = 0; waited_ms < HOSTS_DEADLINE_MS; waited_ms++) {
