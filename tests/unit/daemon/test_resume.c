@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -119,12 +120,13 @@ static void a_standstill_of_a_host_is_no_silence_of_its_peer(void **state)
 	static struct standstill standstill;
 
 	(void)state;
-	hosts.a.peers[0].silence_timeout_ms = 500;
+	hosts.a.peers[0].silence_timeout_ms = 1000;
 	line_lay(&line, &hosts);
 	assert_passes(line.here, line.there, "page");
 	standstill_begin(&standstill, hosts.a.daemon.workers[0]);
 	assert_int_equal(send(line.there, "request", 7, MSG_NOSIGNAL), 7);
-	pause_ms(900);
+	pause_ms(800);
+	pause_ms(800);
 	standstill_end(&standstill);
 	assert_int_equal(recv(line.here, &(char[8]){0}, 7, MSG_WAITALL), 7);
 	assert_int_equal(line_links_lost(&line), 0);
@@ -161,6 +163,7 @@ static void what_is_sent_again_after_a_cut_is_counted(void **state)
 	/* Nobody reads there: more than the kernel's buffers hold waits unacknowledged. */
 	transfer_start(&out, transfer_send, line.here, MIB * 3 / 8, 1);
 	transfer_assert_done(&out);
+	pause_ms(300); /* ... and goes as far as the window lets it */
 	hosts_cut(&hosts);
 	wait_until_lost(1);
 	for (int waited_ms = 0; waited_ms < HOSTS_DEADLINE_MS; waited_ms++) {
@@ -348,6 +351,38 @@ static void an_end_that_a_dead_link_has_taken_is_told_with_the_next(void **state
 	wait_until_forgotten(&hosts.b);
 }
 
+static double cpu_seconds(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+static void a_link_that_is_lost_before_the_peer_left_it_keeps_no_processor_busy(void **state)
+{
+	static struct standstill standstills[2];
+	double before;
+
+	(void)state;
+	assert_passes(line.here, line.there, "page");
+	hosts_set_deaf(&hosts, true);
+	for (unsigned i = 0; i < 2; i++)
+		standstill_begin(&standstills[i], hosts.b.daemon.workers[i]);
+	channel_end(line.channel);
+	assert_closed(line.here);
+	/* Without an end of TLS, its peer has not left it. */
+	assert_int_equal(shutdown(atomic_load(&hosts.accepted_fd), SHUT_WR), 0);
+	pause_ms(100);
+	before = cpu_seconds();
+	pause_ms(500);
+	assert_true(cpu_seconds() - before < 0.1);
+	for (unsigned i = 0; i < 2; i++)
+		standstill_end(&standstills[i]);
+	hosts_set_deaf(&hosts, false);
+	assert_closed(line.there);
+}
+
 /* A stream of the migration of @terms */
 static void lay_under(struct terms *terms)
 {
@@ -532,6 +567,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			an_end_without_a_link_leaves_what_its_migration_may_use, set_up_hosts,
 			tear_down),
+		TEST(a_link_that_is_lost_before_the_peer_left_it_keeps_no_processor_busy),
 		TEST(a_cut_of_an_idle_channel_is_not_seen),
 		TEST(a_cut_in_full_flow_is_not_seen),
 		TEST(what_is_sent_again_after_a_cut_is_counted),

@@ -11,7 +11,6 @@
 
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -374,39 +373,6 @@ static void an_end_is_told_when_the_link_is_full(void **state)
 	close(there);
 }
 
-static double cpu_seconds(void)
-{
-	struct timespec used;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
-}
-
-static void a_link_that_is_lost_before_it_took_the_end_keeps_no_processor_busy(void **state)
-{
-	unsigned char ack[MESSAGE_LONGEST_BYTES];
-	struct transfer out = {.seed = 1};
-	struct client client;
-	int there = client_talk(&client);
-	struct channel *channel = find_accepted();
-	double before;
-
-	(void)state;
-	client_say(&client, ack, message_encode_limit(FRAME_ACK, 7, 64 * MIB, ack));
-	transfer_start(&out, transfer_send, there, 64 * MIB, 1);
-	pause_ms(500);
-	channel_end(channel);
-	pthread_join(out.thread, NULL);
-	assert_int_equal(shutdown(client.fd, SHUT_WR), 0);
-	pause_ms(100);
-	before = cpu_seconds();
-	pause_ms(500);
-	assert_true(cpu_seconds() - before < 0.1);
-	client_close(&client);
-	channel_put(channel);
-	close(there);
-}
-
 enum { FLOOD_COUNT = 300 };
 
 static void a_flood_of_bad_resumes_leaves_the_channel_unharmed(void **state)
@@ -499,7 +465,6 @@ int main(void)
 		TEST(a_host_that_stops_still_grants_a_resume),
 		TEST(an_acceptor_that_ended_without_a_link_tells_it_over_the_next),
 		TEST(an_end_is_told_when_the_link_is_full),
-		TEST(a_link_that_is_lost_before_it_took_the_end_keeps_no_processor_busy),
 		TEST(workers_stop_while_links_move_to_the_first),
 		TEST(workers_stop_while_links_move_to_the_second),
 		TEST(a_flood_of_bad_resumes_leaves_the_channel_unharmed),
