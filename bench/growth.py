@@ -26,7 +26,7 @@ from lab.machine import Machine  # noqa: E402
 
 NAN = float("nan")
 SIZES_MIB = (256, 1024, 4096, 8192)
-RATES_MIB = (1, 50, 200)
+RATES_MIB = (1, 50, 100, 200)
 CHANNELS = (1, 4, 16, 64, 256)
 ROUND_TRIPS_MS = (0, 10, 20, 40, 80)
 CALM_RATE_MIB = 1

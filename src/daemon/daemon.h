@@ -21,7 +21,7 @@
 struct daemon {
 	struct config *config;
 	struct tls_context *tls;
-	struct budget replay_budget; /* and for windows: of both directions */
+	struct budget budget; /* for replay and for windows */
 	struct worker *workers[WORKERS_MOST];
 	unsigned worker_count;
 	atomic_uint next_worker;

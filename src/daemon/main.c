@@ -38,7 +38,8 @@ struct listener {
 	const struct config_forward *forward; /* or this instead of take */
 };
 
-/* The main loop: it accepts connections and takes signals; all else is done by others. */
+/* The main loop: it accepts connections, takes signals and turns the scheduler; all else is done by
+ * others. */
 struct server {
 	struct daemon daemon;
 	struct loop *loop;
@@ -255,7 +256,7 @@ static int start_workers(struct daemon *daemon, struct error *err)
 	if (wanted > WORKERS_MOST)
 		wanted = WORKERS_MOST;
 	while (daemon->worker_count < wanted) {
-		struct worker *worker = worker_new(&daemon->replay_budget, err);
+		struct worker *worker = worker_new(&daemon->budget, err);
 
 		if (!worker)
 			return -1;
@@ -275,7 +276,7 @@ static int start(struct server *server, const char *config_path, struct error *e
 		daemon->config->certificate, daemon->config->key, err);
 	if (!daemon->tls)
 		return error_prefix(err, "%s", config_path);
-	budget_init(&daemon->replay_budget, daemon->config->replay_memory_bytes);
+	budget_init(&daemon->budget, daemon->config->replay_memory_bytes);
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
 	daemon->incoming = incoming_table_new();

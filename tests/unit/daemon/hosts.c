@@ -83,7 +83,7 @@ static void fill_in_peer(struct config_peer *peer, const char *name, const char 
 void host_add_worker(struct host *host)
 {
 	struct error err;
-	struct worker *worker = worker_new(&host->daemon.replay_budget, &err);
+	struct worker *worker = worker_new(&host->daemon.budget, &err);
 
 	assert_non_null(worker);
 	host->daemon.workers[host->daemon.worker_count++] = worker;
@@ -139,7 +139,7 @@ static void host_start(
 	daemon->tls = tls_context_new(TLS_OPENER | TLS_ACCEPTOR, hosts->authority.file,
 		host->credential.certificate_file, host->credential.key_file, &err);
 	assert_non_null(daemon->tls);
-	budget_init(&daemon->replay_budget, 64 << 20);
+	budget_init(&daemon->budget, 64 << 20);
 	daemon->migrations = migrations_new(NULL);
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();

@@ -105,8 +105,8 @@ static int set_up_poor(void **state)
 {
 	(void)state;
 	hosts_start(&hosts);
-	hosts.a.daemon.replay_budget.total = 0;
-	hosts.b.daemon.replay_budget.total = 0;
+	hosts.a.daemon.budget.total = 0;
+	hosts.b.daemon.budget.total = 0;
 	line_lay(&line, &hosts);
 	return 0;
 }
@@ -138,7 +138,7 @@ static void read_until_borrowed(struct budget *budget)
 
 static void memory_comes_back_when_channels_have_ended(void **state)
 {
-	struct budget *budget = &hosts.a.daemon.replay_budget;
+	struct budget *budget = &hosts.a.daemon.budget;
 	struct transfer out;
 
 	(void)state;

@@ -314,7 +314,7 @@ static void an_end_by_the_driver_needs_no_link(void **state)
 
 static void wait_until_forgotten(struct host *host)
 {
-	for (int waited_ms = 0; atomic_load(&host->daemon.replay_budget.sharers) > 0; waited_ms++) {
+	for (int waited_ms = 0; atomic_load(&host->daemon.budget.sharers) > 0; waited_ms++) {
 		if (waited_ms == HOSTS_DEADLINE_MS)
 			fail_msg("the channel is still there");
 		pause_ms(1);
@@ -449,13 +449,13 @@ static void an_end_without_a_link_holds_no_bytes(void **state)
 
 	(void)state;
 	transfer_start(&out, transfer_send, line.here, 64 * MIB, 1);
-	read_until_borrowed(&hosts.a.daemon.replay_budget);
+	read_until_borrowed(&hosts.a.daemon.budget);
 	strand();
 	channel_end(line.channel);
 	pthread_join(out.thread, NULL);
 	assert_closed(line.here);
-	assert_int_equal(atomic_load(&hosts.a.daemon.replay_budget.lent), 0);
-	assert_int_equal(atomic_load(&hosts.a.daemon.replay_budget.sharers), 1);
+	assert_int_equal(atomic_load(&hosts.a.daemon.budget.lent), 0);
+	assert_int_equal(atomic_load(&hosts.a.daemon.budget.sharers), 1);
 }
 
 static void an_end_that_nobody_could_be_told_is_forgotten_at_the_deadline(void **state)
