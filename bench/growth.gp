@@ -19,7 +19,7 @@ set yrange [0:*]
 set output directory."dirty.svg"
 plot directory."dirty.tsv" using 1:2 title "hybrid", \
      directory."dirty.tsv" using 1:3 title "post-copy", \
-     directory."dirty.tsv" using 1:4 title "pre-copy (none: not within 40 s)"
+     directory."dirty.tsv" using 1:4 title "pre-copy (none: not within 25 s)"
 
 set logscale x 2
 set xlabel "channels"

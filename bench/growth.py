@@ -31,7 +31,7 @@ CHANNELS = (1, 4, 16, 64, 256)
 ROUND_TRIPS_MS = (0, 10, 20, 40, 80)
 CALM_RATE_MIB = 1
 LONGEST_S = 600
-PRECOPY_LONGEST_S = 40
+PRECOPY_LONGEST_S = 25
 
 
 def natively(hosts, source, destination, mode, longest_s):
