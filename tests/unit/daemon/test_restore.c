@@ -167,15 +167,23 @@ static void a_guest_that_was_kept_is_told_without_a_migration_of_it(void **state
 	migration_end(migration, &none);
 }
 
-static void a_guest_that_was_kept_is_told_when_the_destination_is_back(void **state)
+/* @returns the entry of a guest that was kept, taken up while its destination hears nothing */
+static struct journal_entry restore_unheard(void)
 {
 	struct journal_entry kept = entry(false);
 
-	(void)state;
 	kept.kept = true;
 	write_down(&kept);
 	hosts_set_deaf(&hosts, true);
 	restore_migrations(&hosts.a.daemon);
+	return kept;
+}
+
+static void a_guest_that_was_kept_is_told_when_the_destination_is_back(void **state)
+{
+	struct journal_entry kept = restore_unheard();
+
+	(void)state;
 	usleep(1500 * 1000);
 	assert_true(journal_has(hosts.directory, &kept.plan));
 	hosts_set_deaf(&hosts, false);
@@ -184,13 +192,9 @@ static void a_guest_that_was_kept_is_told_when_the_destination_is_back(void **st
 
 static void a_guest_that_was_kept_is_told_by_the_next_daemon_if_this_one_stops(void **state)
 {
-	struct journal_entry kept = entry(false);
+	struct journal_entry kept = restore_unheard();
 
 	(void)state;
-	kept.kept = true;
-	write_down(&kept);
-	hosts_set_deaf(&hosts, true);
-	restore_migrations(&hosts.a.daemon);
 	atomic_store(&hosts.a.daemon.stopping, true);
 	assert_true(conversations_wait(HOSTS_DEADLINE_MS));
 	assert_true(journal_has(hosts.directory, &kept.plan));
