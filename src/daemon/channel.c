@@ -44,12 +44,11 @@ struct channel {
 	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
 	uv_poll_t local;
 	uv_timer_t timer;
-	uv_idle_t again;        /* one pass in each turn of the loop, beside the others' events */
+	struct turn turn; /* its place in its worker's turns */
 	atomic_uint references; /* the holders, and the loop while handles are open */
 	unsigned open_handles;
 };
 
-static void channel_pass(struct channel *channel);
 static void on_local(uv_poll_t *local, int status, int events);
 static void on_link(void *owner, int events);
 
@@ -109,7 +108,7 @@ static void end(struct channel *channel, const struct error *failure)
 	list_remove(&channel->place);
 	atomic_fetch_sub(&channel->worker->channel_count, 1);
 	uv_close((uv_handle_t *)&channel->timer, on_handle_closed);
-	uv_close((uv_handle_t *)&channel->again, on_handle_closed);
+	turn_leave(&channel->turn);
 	session_fini(&channel->flow.session);
 	redial_free(channel->redial);
 	if (channel->flow.link && failure->code == ERROR_LINK)
@@ -138,9 +137,7 @@ static void on_timer(uv_timer_t *timer)
 	struct channel *channel = timer->data;
 
 	channel->timer_ms = UINT64_MAX;
-	/* After a standstill of this host timers come before poll(): what waits is no silence. */
-	channel->flow.link_ready = channel->flow.link != NULL;
-	channel_pass(channel);
+	turns_ask(&channel->worker->turns, &channel->turn);
 }
 
 /* How long a link, or the peer's knowledge of the last word, is waited for */
@@ -167,22 +164,15 @@ static uint64_t next_ms(const struct channel *channel)
 	return deadline_runs(channel) && deadline(channel) < next ? deadline(channel) : next;
 }
 
-static void on_again(uv_idle_t *again)
-{
-	channel_pass(again->data);
-}
-
 /* When the next pass is due without an event. The timer may fire early, never late; it is not for
  * what is due at once: libuv would run it again before it looks at any socket. */
-static void set_timer(struct channel *channel)
+static void settle_next(struct channel *channel)
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 	uint64_t due_ms = next_ms(channel);
 
 	if (channel->flow.again)
-		uv_idle_start(&channel->again, on_again);
-	else
-		uv_idle_stop(&channel->again);
+		turns_ask(&channel->worker->turns, &channel->turn);
 	if (due_ms >= channel->timer_ms)
 		return;
 	channel->timer_ms = due_ms;
@@ -228,7 +218,6 @@ static void linger(struct channel *channel)
 	if (!channel->lingering) {
 		channel->lingering = true;
 		(void)shutdown(channel->flow.local_fd, SHUT_RD);
-		uv_idle_stop(&channel->again);
 		uv_timer_start(&channel->timer, on_linger_end, LINGER_MS, 0);
 	}
 	settle_interest(channel);
@@ -314,7 +303,7 @@ static void gain_link(
 	flow_gain_link(&channel->flow, link, delivered, limit, now_ms);
 	allotment_renew(&channel->allotment);
 	take_link(channel, link);
-	set_timer(channel);
+	settle_next(channel);
 }
 
 /* RESET, and end here at once. */
@@ -333,7 +322,7 @@ static void part(struct channel *channel, enum reason reason, const struct error
 	if (settle_parting(channel, failure))
 		return;
 	settle_interest(channel);
-	set_timer(channel);
+	settle_next(channel);
 }
 
 static void on_redialled(struct link *link, const struct handshake *answer, void *owner)
@@ -363,7 +352,7 @@ static void on_redial_refused(const struct error *why, void *owner)
 
 static void on_redial_failed(void *owner)
 {
-	set_timer(owner);
+	settle_next(owner);
 }
 
 static const struct redial_events redial_events = {
@@ -395,7 +384,7 @@ static void wait_for_link(struct channel *channel)
 	}
 	channel_report_figures(&channel->report, &channel->flow.session);
 	settle_interest(channel);
-	set_timer(channel);
+	settle_next(channel);
 }
 
 /* A pass failed: a lost link is waited for, anything else ends the channel on both hosts. */
@@ -423,13 +412,12 @@ static void wait_or_end(struct channel *channel, const struct error *err)
 	end(channel, err);
 }
 
-static void channel_pass(struct channel *channel)
+static void pass(struct turn *turn)
 {
+	struct channel *channel = LIST_MEMBER(turn, struct channel, turn);
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 	struct error err;
 
-	if (channel->closing)
-		return;
 	if (deadline_runs(channel) && now_ms >= deadline(channel)) {
 		expire(channel);
 		return;
@@ -456,7 +444,7 @@ static void channel_pass(struct channel *channel)
 	if (settle_end(channel))
 		return;
 	settle_interest(channel);
-	set_timer(channel);
+	settle_next(channel);
 }
 
 static void on_local(uv_poll_t *local, int status, int events)
@@ -467,7 +455,7 @@ static void on_local(uv_poll_t *local, int status, int events)
 		channel->local_interest = 0; /* libuv has stopped; reading will tell the error */
 	if (status < 0 || (events & UV_READABLE))
 		channel->flow.local_ready = true;
-	channel_pass(channel);
+	turns_ask(&channel->worker->turns, &channel->turn);
 }
 
 static void on_link(void *owner, int events)
@@ -478,7 +466,7 @@ static void on_link(void *owner, int events)
 		channel->flow.link_ready = true;
 	if (events & UV_WRITABLE)
 		channel->flow.link_room = true;
-	channel_pass(channel);
+	turns_ask(&channel->worker->turns, &channel->turn);
 }
 
 struct channel *channel_start(struct worker *worker, struct link *link, int local_fd,
@@ -496,11 +484,10 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 		return NULL;
 	}
 	uv_timer_init(loop_uv(worker->loop), &channel->timer);
-	uv_idle_init(loop_uv(worker->loop), &channel->again);
+	turn_init(&channel->turn, pass);
 	channel->local.data = channel;
 	channel->timer.data = channel;
-	channel->again.data = channel;
-	channel->open_handles = 3;
+	channel->open_handles = 2;
 	atomic_init(&channel->references, 2);
 	channel->worker = worker;
 	channel->loop = worker->loop;
@@ -531,7 +518,7 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	take_link(channel, link);
 	channel_report_begin(&channel->report, &settings->name);
 	channel->flow.again = true;
-	set_timer(channel);
+	settle_next(channel);
 	return channel;
 }
 

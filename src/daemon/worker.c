@@ -54,7 +54,9 @@ struct worker *worker_new(struct budget *budget, struct error *err)
 		free(worker);
 		return NULL;
 	}
+	turns_init(&worker->turns, loop_uv(worker->loop));
 	if (start(worker, err) < 0) {
+		turns_fini(&worker->turns);
 		loop_free(worker->loop);
 		free(worker);
 		return NULL;
@@ -128,6 +130,7 @@ void workers_stop(struct worker **workers, unsigned count)
 			busy |= loop_settle(workers[i]->loop);
 	}
 	for (unsigned i = 0; i < count; i++) {
+		turns_fini(&workers[i]->turns);
 		loop_free(workers[i]->loop);
 		chunk_pool_fini(&workers[i]->pool);
 		tls_memory_fini(&workers[i]->tls_memory);

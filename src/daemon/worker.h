@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "daemon/strangers.h"
+#include "daemon/turns.h"
 #include "io/loop.h"
 #include "io/processor.h"
 #include "io/tls.h"
@@ -28,6 +29,7 @@ struct worker {
 	struct budget *budget;      /* the daemon's */
 	struct strangers strangers; /* links that carry no channel */
 	struct list channels;       /* struct channel */
+	struct turns turns;         /* ... of its channels */
 	atomic_uint channel_count;
 	atomic_uint arrival_count; /* connections that were accepted for it, and have no link yet */
 	struct processor processor;

@@ -332,6 +332,17 @@ static void assert_reset(struct client *client)
 	}
 }
 
+static void await_link_lost(struct channel *channel)
+{
+	struct channel_progress progress = {0};
+
+	for (int waited_ms = 0; progress.links_lost == 0; waited_ms++) {
+		assert_true(waited_ms < 5000);
+		pause_ms(1);
+		channel_progress(channel, &progress);
+	}
+}
+
 static void an_acceptor_that_ended_without_a_link_tells_it_over_the_next(void **state)
 {
 	struct resume_message resume = good;
@@ -342,6 +353,7 @@ static void an_acceptor_that_ended_without_a_link_tells_it_over_the_next(void **
 
 	(void)state;
 	client_close(&first);
+	await_link_lost(channel);
 	channel_end(channel);
 	assert_closed(there);
 	resume.delivered = 7;
