@@ -44,7 +44,7 @@ struct channel {
 	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
 	uv_poll_t local;
 	uv_timer_t timer;
-	struct turn turn; /* its place in its worker's turns */
+	struct turn turn;       /* its place in its worker's turns */
 	atomic_uint references; /* the holders, and the loop while handles are open */
 	unsigned open_handles;
 };

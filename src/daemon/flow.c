@@ -93,6 +93,7 @@ static void sample_pace(struct flow *flow, struct worker *worker)
 		!socket_link_state(link_descriptor(flow->link), &state))
 		return;
 	sample.arrived_bytes = state.acknowledged_bytes;
+	sample.in_flight_us = state.in_flight_us;
 	sample.round_trip_us = state.round_trip_us;
 	sample.round_trip_least_us = state.round_trip_least_us;
 	sample.peer_round_us = session_round_us(&flow->session);

@@ -29,7 +29,8 @@ void turns_fini(struct turns *turns);
 
 void turn_init(struct turn *turn, void (*pass)(struct turn *turn));
 
-/** @turn passes once after the next poll(); asked for within a pass, in the next turn of the loop */
+/** @turn passes once after the next poll(); asked for within a pass, in the next turn of the loop
+ */
 void turns_ask(struct turns *turns, struct turn *turn);
 
 /** It does not, if it has asked */

@@ -113,6 +113,7 @@ bool socket_link_state(int fd, struct socket_state *state)
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
 		return false;
 	state->acknowledged_bytes = info.tcpi_bytes_acked;
+	state->in_flight_us = info.tcpi_busy_time;
 	state->round_trip_us = info.tcpi_rtt;
 	state->round_trip_least_us = info.tcpi_min_rtt;
 	return true;

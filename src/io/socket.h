@@ -37,7 +37,8 @@ bool socket_link_has_room(int fd);
 /** What TCP knows of a connection. @returns false when it tells nothing */
 struct socket_state {
 	uint64_t acknowledged_bytes; /* by the peer's kernel */
-	uint32_t round_trip_us;      /* smoothed */
+	uint64_t in_flight_us;  /* how long anything was sent or waiting, and not acknowledged */
+	uint32_t round_trip_us; /* smoothed */
 	uint32_t round_trip_least_us;
 };
 bool socket_link_state(int fd, struct socket_state *state);

@@ -12,6 +12,12 @@
 #define QUEUED_LEAST_US 200
 #define QUEUED_PART     3
 
+/* Less is no queue, however long it takes: such a channel sends little, and each portion is that.
+ */
+#define QUEUED_LEAST_BYTES 16384
+/* Of an interval, in which bytes were under way: a queue never lets them all arrive. */
+#define IN_FLIGHT_PERMILLE 900
+
 /* After a queue was drained the pace is that much of the rate that arrived while there was one. */
 #define BELOW_PERMILLE 990
 /* To drain a queue within one interval, and not less, as it may only just have begun */
@@ -67,10 +73,21 @@ static uint32_t queued_us(const struct pace *pace, const struct pace_sample *sam
 	return sample->round_trip_us > least ? sample->round_trip_us - least : 0;
 }
 
+/* Whether what was seen in the interval may be a queue of this channel */
+static bool may_queue(const struct pace *pace, const struct pace_sample *sample)
+{
+	uint64_t elapsed_us = sample->now_us - pace->began_us;
+
+	return sample->in_flight_us - pace->began_in_flight_us >=
+		permille(elapsed_us, IN_FLIGHT_PERMILLE) &&
+		pace->arrival_rate * pace->queued_least_us / 1000000 >= QUEUED_LEAST_BYTES;
+}
+
 static void begin_interval(struct pace *pace, const struct pace_sample *sample)
 {
 	pace->began_us = sample->now_us;
 	pace->began_bytes = sample->arrived_bytes;
+	pace->began_in_flight_us = sample->in_flight_us;
 	pace->began_wanted_us = sample->wanted_us;
 	pace->queued_least_us = UINT32_MAX;
 }
@@ -185,6 +202,8 @@ void pace_note(struct pace *pace, const struct pace_sample *sample)
 	if (elapsed_us < interval_us(pace) || pace->began_us == sample->now_us)
 		return;
 	pace->arrival_rate = (sample->arrived_bytes - pace->began_bytes) * 1000000 / elapsed_us;
+	if (!may_queue(pace, sample))
+		pace->queued_least_us = 0;
 	pace->busy =
 		sample->wanted_us - pace->began_wanted_us > permille(elapsed_us, BUSY_PERMILLE);
 	if (pace->busy)

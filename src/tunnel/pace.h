@@ -7,7 +7,8 @@
  *
  * The queue shows as round trip beyond the least that was seen. While it stays away, the pace
  * rises, in growing steps, until it shows again. A channel that is limited by something else (its
- * program, a processor, the peer) builds no queue and is not paced.
+ * program, a processor, the peer) builds no queue and is not paced: it often has nothing under way,
+ * or what a longer round trip would hold of its bytes is less than it sends at once.
  *
  * Floor: tunnel (no descriptors, no clock, no logging). Times are microseconds of any steady clock.
  * Threads: owned by one channel, on its loop's thread.
@@ -28,6 +29,7 @@
 struct pace_sample {
 	uint64_t now_us;
 	uint64_t arrived_bytes; /* acknowledged by the peer's kernel since it was made */
+	uint64_t in_flight_us;  /* how long any byte was under way, all in all */
 	uint32_t round_trip_us; /* TCP's: smoothed */
 	uint32_t round_trip_least_us;
 	uint32_t peer_round_us; /* the least to the peer's daemon and back; 0: not known. More than
@@ -49,6 +51,7 @@ struct pace {
 	uint64_t sampled_us;
 	uint64_t began_us; /* the present interval */
 	uint64_t began_bytes;
+	uint64_t began_in_flight_us;
 	uint64_t began_wanted_us;
 	uint32_t queued_least_us; /* in the present interval */
 	unsigned idle_intervals;  /* in a row, while paced: the pace was not what limited */

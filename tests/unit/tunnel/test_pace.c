@@ -29,6 +29,7 @@ static uint32_t peer_round_us;
 static uint32_t unpaced_queue_us;
 static uint32_t noise_us;   /* every second sample's round trip is longer by it */
 static uint32_t foreign_us; /* every sample's is: what others have queued */
+static unsigned in_flight_permille;
 static unsigned busy_permille;
 static uint64_t now_us;
 
@@ -72,6 +73,7 @@ static void step(void)
 		struct pace_sample sample = {
 			.now_us = now_us,
 			.arrived_bytes = (uint64_t)flows[i].arrived,
+			.in_flight_us = now_us * in_flight_permille / 1000,
 			.round_trip_us = base_us + (uint32_t)(queued_bytes() / capacity * 1e6),
 			.round_trip_least_us = base_us,
 			.peer_round_us = peer_round_us,
@@ -121,6 +123,7 @@ static int set_up(void **state)
 	unpaced_queue_us = 2000;
 	noise_us = 0;
 	foreign_us = 0;
+	in_flight_permille = 1000;
 	busy_permille = 100;
 	now_us = 1000000;
 	return 0;
@@ -160,6 +163,28 @@ static void round_trips_that_a_busy_processor_lengthens_are_no_queue(void **stat
 	add_flow(0.9 * GBIT);
 	run_ms(5000, NULL);
 	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
+}
+
+/* Round trips of a host with busy processors, and who sends */
+static void assert_late_but_not_paced(double offered)
+{
+	foreign_us = 4000;
+	add_flow(offered);
+	assert_between(0.99 * offered, run_ms(5000, NULL), 1.01 * offered);
+	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
+}
+
+static void who_often_has_nothing_under_way_has_no_queue(void **state)
+{
+	(void)state;
+	in_flight_permille = 800;
+	assert_late_but_not_paced(0.5 * GBIT);
+}
+
+static void less_than_a_portion_is_no_queue(void **state)
+{
+	(void)state;
+	assert_late_but_not_paced(3e6);
 }
 
 static void follows_a_link_that_gets_slower_or_faster(void **state)
@@ -286,6 +311,7 @@ static bool slow_interval(struct pace *pace, struct pace_sample *sample, uint32_
 {
 	sample->now_us += 50000;
 	sample->arrived_bytes += 10000;
+	sample->in_flight_us += 50000;
 	sample->round_trip_us = queue_us;
 	pace_note(pace, sample);
 	return pace->bytes_per_s != RATE_UNLIMITED;
@@ -293,8 +319,8 @@ static bool slow_interval(struct pace *pace, struct pace_sample *sample, uint32_
 
 static void a_flow_that_was_let_go_while_it_drained_has_all_of_its_next_time_to_drain(void **state)
 {
-	struct pace_sample sample = {.now_us = 1000000, .round_trip_us = 20000};
-	uint32_t queue_us = 20000;
+	struct pace_sample sample = {.now_us = 1000000, .round_trip_us = 2000000};
+	uint32_t queue_us = 2000000;
 	unsigned paced = 0;
 	struct pace pace;
 
@@ -303,9 +329,9 @@ static void a_flow_that_was_let_go_while_it_drained_has_all_of_its_next_time_to_
 	pace_note(&pace, &sample);
 	while (slow_interval(&pace, &sample, queue_us))
 		queue_us = queue_us / 10 * 9;
-	assert_in_range(queue_us, 1000, 5000);
+	assert_in_range(queue_us, 100000, 500000);
 	assert_false(slow_interval(&pace, &sample, 0));
-	while (slow_interval(&pace, &sample, 20000))
+	while (slow_interval(&pace, &sample, 2000000))
 		paced++;
 	assert_int_equal(paced, 4);
 }
@@ -337,6 +363,8 @@ int main(void)
 		cmocka_unit_test_setup(a_flow_that_its_program_limits_is_not_paced, set_up),
 		cmocka_unit_test_setup(
 			round_trips_that_a_busy_processor_lengthens_are_no_queue, set_up),
+		cmocka_unit_test_setup(who_often_has_nothing_under_way_has_no_queue, set_up),
+		cmocka_unit_test_setup(less_than_a_portion_is_no_queue, set_up),
 		cmocka_unit_test_setup(follows_a_link_that_gets_slower_or_faster, set_up),
 		cmocka_unit_test_setup(two_flows_come_to_share_a_link_fairly, set_up),
 		cmocka_unit_test_setup(
