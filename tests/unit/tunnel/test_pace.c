@@ -170,8 +170,10 @@ static void assert_late_but_not_paced(double offered)
 {
 	foreign_us = 4000;
 	add_flow(offered);
-	assert_between(0.99 * offered, run_ms(5000, NULL), 1.01 * offered);
-	assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
+	for (int i = 0; i < 100; i++) {
+		run_ms(50, NULL);
+		assert_true(flows[0].pace.bytes_per_s == RATE_UNLIMITED);
+	}
 }
 
 static void who_often_has_nothing_under_way_has_no_queue(void **state)
