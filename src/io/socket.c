@@ -15,7 +15,7 @@
 
 #include "base/descriptor.h"
 
-#define HYPERVISOR_SEND_BUFFER_BYTES 16384
+#define HYPERVISOR_SEND_BUFFER_BYTES 32768
 /* Of a link whose peer is not known yet */
 #define USER_TIMEOUT_MS 20000
 
