@@ -138,11 +138,11 @@ def peer_of(host, services="migrate", identity=None, address=None):
     }
 
 
-def daemon_pair(hosts, authority, resume_deadline=None, **options):
+def daemon_pair(hosts, authority, resume_deadline=None, services="migrate", **options):
     """A daemon for each host, knowing each other, not started yet. `options` are Daemon's."""
 
     def daemon(host):
-        peer = {**peer_of(hosts.other(host)), "resume_deadline": resume_deadline}
+        peer = {**peer_of(hosts.other(host), services), "resume_deadline": resume_deadline}
         return Daemon(host, authority.issue(host.name), [peer], **options)
 
     return tuple(daemon(host) for host in hosts)

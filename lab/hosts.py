@@ -76,13 +76,15 @@ class Hosts:
     directory  where to keep their files; without one they are removed at the end
     """
 
+    host_class = Host
+
     def __init__(self, rate=None, burst="128kb", limit="4mb", directory=None):
         run = f"{os.getpid()}-{next(_serial_number)}"
         self._temporary = directory is None
         # Short, because the path of a unix socket has room for 107 bytes.
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="culvert-"))
-        self.a = Host("hosta", f"cvA-{run}", "10.98.0.1", self.directory / "a")
-        self.b = Host("hostb", f"cvB-{run}", "10.98.0.2", self.directory / "b")
+        self.a = self.host_class("hosta", f"cvA-{run}", "10.98.0.1", self.directory / "a")
+        self.b = self.host_class("hostb", f"cvB-{run}", "10.98.0.2", self.directory / "b")
         self._shape = (rate, burst, limit)
 
     def __iter__(self):
@@ -137,7 +139,8 @@ class Hosts:
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    __enter__ = up
+    def __enter__(self):
+        return self.up()
 
     def __exit__(self, *_):
         self.down()

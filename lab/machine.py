@@ -1,12 +1,11 @@
 """A QEMU on one of the hosts, running the test guest of guest/ or waiting for it to arrive."""
 
-import re
 import signal
-import socket
 import subprocess
 import time
 from typing import NamedTuple
 
+from lab.console import Console
 from lab.qmp import Qmp
 from lab.wait import wait_until
 
@@ -24,7 +23,7 @@ class Kernel(NamedTuple):
     initrd: str
 
 
-class Machine:
+class Machine(Console):
     """One QEMU process.
 
     name          also of its QMP socket, <host.qmp_directory>/<name>.sock
@@ -43,9 +42,8 @@ class Machine:
         self.serial_path = host.log_directory / f"{name}.serial"
         self.log_path = host.log_directory / f"{name}.qemu.log"
         self._test_qmp_path = host.directory / f"{name}.test.sock"
-        self._console_path = host.directory / f"{name}.console"
+        self.console_path = host.directory / f"{name}.console"
         self._qmp = None
-        self._console = None
         self._process = host.spawn(
             *([] if userfaultfd else _without_userfaultfd()),
             *self._command(kernel, memory_mib, dirty or {}, incoming, vcpus, trace_faults),
@@ -63,7 +61,7 @@ class Machine:
             "-kernel", kernel.vmlinuz, "-initrd", kernel.initrd,
             "-append", f"{KERNEL_OPTIONS} {options}",
             # The log file has every line even while nobody is connected to the console.
-            "-chardev", f"socket,id=console,path={self._console_path},server=on,wait=off,"
+            "-chardev", f"socket,id=console,path={self.console_path},server=on,wait=off,"
                         f"logfile={self.serial_path}",
             "-serial", "chardev:console",
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
@@ -88,10 +86,9 @@ class Machine:
         if self._process.poll() is None:
             self._process.send_signal(number)
         self._process.wait(timeout=30)
-        for connection in (self._qmp, self._console):
-            if connection:
-                connection.close()
-        self._qmp = self._console = None
+        if self._qmp:
+            self._qmp.close()
+        self._qmp = None
 
     def wait_for_exit(self, timeout=30):
         return self._process.wait(timeout=timeout)
@@ -130,72 +127,9 @@ class Machine:
 
         return wait_until(reached, f"{self.name}: migration {' or '.join(statuses)}", timeout)
 
-    # The guest's program, over the serial console.
-
-    def serial_lines(self):
-        try:
-            text = self.serial_path.read_bytes().decode(errors="replace")
-        except FileNotFoundError:
-            return []
-        # The last piece is a line that is still being written, or nothing.
-        return [line.strip() for line in text.split("\n")[:-1]]
-
-    def wait_for_line(self, pattern, after=0, timeout=60, meanwhile=lambda: None):
-        """The first line from index `after` on that matches the regular expression."""
-
-        def found():
-            meanwhile()
-            if self.exit_code is not None:
-                raise RuntimeError(f"{self.name}: QEMU ended: {self.log_path.read_text()}")
-            return next((x for x in self.serial_lines()[after:] if re.search(pattern, x)), None)
-
-        return wait_until(found, f"{self.name}: serial line '{pattern}'", timeout)
-
-    def wait_running(self, timeout=120):
-        """Until the guest says that it dirties memory; on the destination, that it does so here."""
-        return figures(self.wait_for_line(r"^dirtier: (uptime_ms|failed)", timeout=timeout))
-
-    def wait_until_alive(self, timeout=60):
-        """A report that is newer than this call: the guest runs, and runs here."""
-        return figures(self.wait_for_line(r"^dirtier: uptime_ms", len(self.serial_lines()), timeout))
-
-    def report(self):
-        """The figures of the guest's latest report, or None."""
-        lines = [x for x in self.serial_lines() if x.startswith("dirtier: uptime_ms")]
-        return figures(lines[-1]) if lines else None
-
-    def verdict(self, timeout=120):
-        """Let the guest verify every page: its figures, "corrupt" the one that matters."""
-        return figures(self._ask(b"v\n", r"^dirtier: verdict ", timeout))
-
-    def reset_longest_gap(self):
-        self._ask(b"r\n", r"^dirtier: reset", 30)
-
-    def _ask(self, command, answer, timeout):
-        after = len(self.serial_lines())
-        with socket.socket(socket.AF_UNIX) as console:
-            console.settimeout(10)
-            console.connect(str(self._console_path))
-            console.sendall(command)
-            # QEMU writes byte by byte: a few hundred of them, unread, fill the socket's buffer and
-            # hold up the guest's console.
-            console.setblocking(False)
-            return self.wait_for_line(answer, after, timeout, lambda: _drain(console))
-
-
-def figures(line):
-    """"dirtier: verdict writes=3 corrupt=0" as {"writes": 3, "corrupt": 0}."""
-    if "failed" in line:
-        raise RuntimeError(line)
-    return {key: int(value) for key, value in re.findall(r"(\w+)=(-?\d+)", line)}
-
-
-def _drain(connection):
-    try:
-        while connection.recv(65536):
-            pass
-    except BlockingIOError:
-        pass
+    def check_alive(self):
+        if self.exit_code is not None:
+            raise RuntimeError(f"{self.name}: QEMU ended: {self.log_path.read_text()}")
 
 
 def _without_userfaultfd():

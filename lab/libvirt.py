@@ -1,0 +1,171 @@
+"""Two hosts with a libvirt each, and domains on them that run the test guest of guest/.
+
+Such a host has mounts of its own, so that both have the same paths, as libvirt wants it: what it
+keeps in /run, /etc/libvirt and the like lies below its directory.
+"""
+
+import pathlib
+import subprocess
+import uuid
+
+from lab.console import Console
+from lab.hosts import Host, Hosts
+from lab.machine import KERNEL_OPTIONS, ODD_KIB
+from lab.wait import wait_until
+
+URI = "qemu:///system"
+TCP_PORT = 16509
+MOUNTS = {
+    "run": "/run",
+    "etc-libvirt": "/etc/libvirt",
+    "lib": "/var/lib/libvirt",
+    "log": "/var/log/libvirt",
+    "cache": "/var/cache/libvirt",
+}
+
+
+class LibvirtHost(Host):
+    def __init__(self, name, namespace, address, directory):
+        super().__init__(name, namespace, address, directory)
+        self.root = self.directory / "root"
+        self._holder = None
+
+    def command(self, *words):
+        if not self._holder:
+            return super().command(*words)
+        return ["nsenter", "-t", str(self._holder.pid), "-m", "-n", "-u", "-i", *map(str, words)]
+
+    def outside(self, path):
+        """Where a path of this host is for everybody else."""
+        for name, mount in MOUNTS.items():
+            if pathlib.Path(path).is_relative_to(mount):
+                return self.root / name / pathlib.Path(path).relative_to(mount)
+        raise ValueError(f"{path} is not this host's own")
+
+    def separate(self, others):
+        """Give it mounts of its own. others: {name: address}, for /etc/hosts"""
+        for name in MOUNTS:
+            (self.root / name).mkdir(parents=True)
+        self._write_settings()
+        hosts = self.root / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{a} {n}\n" for n, a in others.items()))
+        ready = self.root / "ready"
+        mounts = "".join(f"mount --bind {self.root / name} {where}; "
+                         for name, where in MOUNTS.items() if name != "run")  # fmt: skip
+        script = (
+            f"set -e; hostname {self.name}; mkdir -p {' '.join(MOUNTS.values())}; {mounts}"
+            f"mount --bind {hosts} /etc/hosts; "
+            f"mount --bind {self.root / 'run'} /run; mkdir -p /run/lock /run/libvirt; "
+            "mkdir -p /var/lib/libvirt/qemu /var/lib/libvirt/images; "
+            f"touch {ready}; exec sleep infinity"
+        )
+        self._holder_log = self.log_directory / "holder.log"
+        holder = self.spawn(
+            "unshare", "--mount", "--uts", "--ipc", "--propagation", "private", "--",
+            "sh", "-c", script, log=self._holder_log,
+        )  # fmt: skip
+        wait_until(ready.exists, f"{self.name}: mounts of its own", timeout=20)
+        self._holder = holder
+        self.run_directory = pathlib.Path("/run/culvert")
+        self.qmp_directory = pathlib.Path("/run/culvert/qmp")
+
+    def _write_settings(self):
+        etc = self.root / "etc-libvirt"
+        (etc / "libvirtd.conf").write_text(
+            f'host_uuid = "{uuid.uuid5(uuid.NAMESPACE_DNS, self.name)}"\n'
+            'auth_unix_rw = "none"\n'
+            # For clients that go to it without Culvert
+            f'listen_tls = 0\nlisten_tcp = 1\nlisten_addr = "{self.address}"\nauth_tcp = "none"\n'
+            'log_outputs = "2:file:/var/log/libvirt/libvirtd.log"\n'
+        )
+        # No security driver, cgroups or mounts of its own: what this machine may lack.
+        (etc / "qemu.conf").write_text(
+            'security_driver = "none"\nuser = "root"\ngroup = "root"\ndynamic_ownership = 0\n'
+            "namespaces = []\ncgroup_controllers = []\n"
+            'stdio_handler = "file"\nremember_owner = 0\nclear_emulator_capabilities = 0\n'
+        )
+
+    def start_libvirt(self):
+        self.spawn("libvirtd", "--listen", "--timeout", "0", log=self.log_directory / "libvirtd.out")
+        wait_until(lambda: self.virsh("version", check=False).returncode == 0,
+                   f"{self.name}: libvirtd", timeout=30)  # fmt: skip
+        return self
+
+    def virsh(self, *words, check=True, timeout=120):
+        return self.run("virsh", "-q", "-c", URI, *words, check=check, timeout=timeout)
+
+    def destroy_domains(self):
+        listed = self.virsh("list", "--name", check=False)
+        for name in listed.stdout.split():
+            self.virsh("destroy", name, check=False)
+
+    def end_processes(self):
+        if self._holder:
+            self.destroy_domains()
+        super().end_processes()
+        self._holder = None
+
+
+class LibvirtHosts(Hosts):
+    host_class = LibvirtHost
+
+    def up(self):
+        super().up()
+        try:
+            for host in self:
+                host.separate({other.name: other.address for other in self})
+            for host in self:
+                host.start_libvirt()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+
+class Domain(Console):
+    """A transient domain that runs the test guest on `host`, and its console wherever it is then.
+
+    dirty   options of the guest's program, as for lab.machine.Machine
+    """
+
+    def __init__(self, host, name, kernel, memory_mib=160, dirty=None):
+        self.name = name
+        self._serial = f"/var/log/libvirt/{name}.serial"
+        self._console = f"/run/{name}.console"
+        path = host.root / f"{name}.xml"
+        path.write_text(self._xml(kernel, memory_mib, dirty or {}))
+        self.now_on(host)
+        for log in host.log_directory.parent.parent.glob(f"*/root/log/{name}.serial"):
+            log.unlink()  # of an earlier domain of that name, on either host
+        host.virsh("create", path)
+
+    def _xml(self, kernel, memory_mib, dirty):
+        options = " ".join(f"dirty.{key}={value}" for key, value in dirty.items())
+        return f"""<domain type='qemu'><name>{self.name}</name>
+ <memory unit='KiB'>{memory_mib * 1024 + ODD_KIB}</memory><vcpu>1</vcpu>
+ <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
+  <kernel>{kernel.vmlinuz}</kernel><initrd>{kernel.initrd}</initrd>
+  <cmdline>{KERNEL_OPTIONS} {options}</cmdline></os>
+ <cpu mode='custom' match='exact'><model fallback='allow'>qemu64</model></cpu>
+ <features><acpi/></features><on_crash>preserve</on_crash>
+ <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+  <controller type='usb' model='none'/>
+  <serial type='unix'><source mode='bind' path='{self._console}'/>
+   <log file='{self._serial}' append='on'/></serial>
+  <memballoon model='none'/></devices>
+</domain>
+"""
+
+    def now_on(self, host):
+        """It has come to this host."""
+        self.host = host
+        self.serial_path = host.outside(self._serial)
+        self.console_path = host.outside(self._console)
+
+    def check_alive(self):
+        if self.state_on(self.host) == "":
+            raise RuntimeError(f"{self.name} is not on {self.host.name} any more")
+
+    def state_on(self, host):
+        """"running (booted)", "paused (post-copy)", ...; "" where it is unknown"""
+        return host.virsh("domstate", "--reason", self.name, check=False).stdout.strip()
