@@ -151,8 +151,7 @@ int options_read_command(
 	if (read_options(options, argc, argv, ":", allowed | OPTION_SOCKET | OPTION_HELP, err) < 0)
 		return -1;
 	options->operand_count = argc - optind;
-	for (int i = 0; i < options->operand_count && i < OPTIONS_LONGEST_OPERANDS; i++)
-		options->operands[i] = argv[optind + i];
+	options->operands = argv + optind;
 	return 0;
 }
 

@@ -27,8 +27,6 @@ enum option_name {
 	OPTION_HOST = 1 << 22,
 };
 
-#define OPTIONS_LONGEST_OPERANDS 2
-
 struct options {
 	const char *socket_path;
 	const char *mode;           /* NULL: the daemon's default */
@@ -40,12 +38,12 @@ struct options {
 	bool detach;
 	bool help;
 	bool version;
-	bool host;          /* the host itself, not one of its migrations */
-	uint64_t bandwidth; /* bytes/s; 0: not limited */
-	uint64_t count;     /* 0: the daemon's default */
-	uint64_t time_s;    /* 0: not given */
-	uint64_t channels;  /* as time_s */
-	const char *operands[OPTIONS_LONGEST_OPERANDS];
+	bool host;             /* the host itself, not one of its migrations */
+	uint64_t bandwidth;    /* bytes/s; 0: not limited */
+	uint64_t count;        /* 0: the daemon's default */
+	uint64_t time_s;       /* 0: not given */
+	uint64_t channels;     /* as time_s */
+	char *const *operands; /* of the command line; NULL after the last */
 	int operand_count;
 };
 

@@ -89,6 +89,28 @@ static int connect_service(struct arrival *arrival, const struct config_peer *pe
 	return REASON_NO_SERVICE;
 }
 
+/* A hypervisor that waits for its source at a rendezvous */
+static int connect_rendezvous(struct arrival *arrival, const struct config_peer *peer,
+	const char *which, char *text, size_t size)
+{
+	struct error err;
+
+	arrival->local_fd =
+		rendezvous_table_connect(arrival->daemon->rendezvous, peer->name, which, &err);
+	if (arrival->local_fd >= 0)
+		return 0;
+	log_event_limited(LOG_WARNING, "rendezvous.unreachable", "peer=%s reason=\"%s\"",
+		peer->name, err.message);
+	snprintf(text, size, "no hypervisor waits there");
+	return REASON_NO_SERVICE;
+}
+
+static bool is_for_migrations(const char *service)
+{
+	return strcmp(service, "migration") == 0 || strcmp(service, "control") == 0 ||
+		strcmp(service, "rendezvous") == 0;
+}
+
 /* @returns REASON_* and @text, or 0 when arrival->local_fd is what was asked for */
 static int find_service(struct arrival *arrival, const struct config_peer *peer,
 	const struct open_message *open, char *text, size_t size)
@@ -101,9 +123,7 @@ static int find_service(struct arrival *arrival, const struct config_peer *peer,
 		return connect_service(arrival, peer, open->service, text, size);
 	if (strcmp(open->service, CONFIG_BENCH) == 0 && config_permits_bench(peer))
 		return open_conversation(arrival, peer, bench_start, text, size);
-	if (!peer->may_migrate ||
-		(strcmp(open->service, "migration") != 0 &&
-			strcmp(open->service, "control") != 0)) {
+	if (!peer->may_migrate || !is_for_migrations(open->service)) {
 		/* The same answer whether there is one that others may use, or none. */
 		snprintf(text, size,
 			"no such service for this host: see 'services' of its [peer] "
@@ -116,6 +136,8 @@ static int find_service(struct arrival *arrival, const struct config_peer *peer,
 		snprintf(text, size, "no such token");
 		return arrival->local_fd < 0 ? REASON_NO_SERVICE : 0;
 	}
+	if (strcmp(open->service, "rendezvous") == 0)
+		return connect_rendezvous(arrival, peer, open->argument, text, size);
 	return open_conversation(arrival, peer, incoming_start, text, size);
 }
 

@@ -26,6 +26,12 @@
 #define REPLAY_MEMORY_LEAST_BYTES ((size_t)1 << 20)
 #define REPLAY_MEMORY_MOST_BYTES  ((size_t)64 << 30)
 
+/* Where there is none, root's group */
+#define HYPERVISOR_GROUP "libvirt-qemu"
+
+/* What a rendezvous and the longest socket of it add */
+#define RUNTIME_LONGEST_BYTES (CONFIG_SOCKET_BYTES - 1 - 49)
+
 #define SECTIONS "[host], [bandwidth], [peer NAME], [service NAME] and [forward NAME]"
 
 struct reading {
@@ -164,6 +170,10 @@ static int set_host_key(
 		return set_path(&config->runtime_directory, value, err);
 	if (strcmp(key, "control_group") == 0)
 		return set_group(&config->control_group, value, err);
+	if (strcmp(key, "hypervisor_group") == 0)
+		return set_group(&config->hypervisor_group, value, err);
+	if (strcmp(key, "libvirt_group") == 0)
+		return set_group(&config->libvirt_group, value, err);
 	if (strcmp(key, "replay_memory") == 0)
 		return set_memory(&config->replay_memory_bytes, value, err);
 	return error_set(err, ERROR_USAGE, "is not a key of [host]");
@@ -339,6 +349,10 @@ static int check_whole(struct config *config, const char *path, struct error *er
 		set_default(&config->qmp_directory, "/run/culvert/qmp", err) < 0 ||
 		set_default(&config->runtime_directory, "/run/culvert", err) < 0)
 		return -1;
+	if (strlen(config->runtime_directory) > RUNTIME_LONGEST_BYTES)
+		return error_set(err, ERROR_USAGE,
+			"%s: runtime_directory is too long for the sockets in it: at most %d bytes",
+			path, RUNTIME_LONGEST_BYTES);
 	for (size_t i = 0; i < config->peer_count; i++) {
 		const struct config_peer *peer = &config->peers[i];
 
@@ -358,7 +372,7 @@ static int check_whole(struct config *config, const char *path, struct error *er
 					peer->line, peer->name, config->peers[j].name);
 		}
 	}
-	return config_service_check(config, path, err);
+	return config_service_complete(config, path, err);
 }
 
 static int read_file(struct config *config, const char *path, struct error *err)
@@ -388,11 +402,14 @@ static int read_file(struct config *config, const char *path, struct error *err)
 struct config *config_load(const char *path, struct error *err)
 {
 	struct config *config = calloc(1, sizeof(*config));
+	const struct group *hypervisors = getgrnam(HYPERVISOR_GROUP);
 
 	if (!config) {
 		error_set(err, ERROR_LOCAL, "no memory");
 		return NULL;
 	}
+	if (hypervisors)
+		config->hypervisor_group = hypervisors->gr_gid;
 	if (read_file(config, path, err) < 0) {
 		config_free(config);
 		return NULL;

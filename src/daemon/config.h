@@ -38,6 +38,7 @@ struct config_forward {
 	char listen[CONFIG_SOCKET_BYTES];
 	char host[64];
 	char service[64];
+	gid_t group; /* whose members may connect */
 	unsigned line;
 };
 
@@ -68,6 +69,8 @@ struct config {
 	char *qmp_directory;
 	char *runtime_directory;
 	gid_t control_group;
+	gid_t hypervisor_group;     /* of the user that QEMU runs as under libvirt */
+	gid_t libvirt_group;        /* whose members may reach the libvirt of peers */
 	size_t replay_memory_bytes; /* that all channels together may borrow, both ways */
 	uint64_t bandwidth_limit;   /* bytes/s each way; or RATE_UNLIMITED */
 	struct config_peer *peers;
@@ -91,6 +94,17 @@ const struct config_peer *config_find_peer(const struct config *config, const ch
 /** The service of that name, if there is one and @peer may use it; else NULL */
 const struct config_service *config_permitted_service(
 	const struct config *config, const struct config_peer *peer, const char *name);
+
+/* The libvirt of this host, for peers that may use it: whoever reaches it is root here. Its socket
+ * can be changed by a [service libvirt] */
+#define CONFIG_LIBVIRT        "libvirt"
+#define CONFIG_LIBVIRT_SOCKET "/run/libvirt/libvirt-sock"
+
+/** Where the libvirt of a peer is reached on this host:
+ * <runtime_directory>/peers/<name>/libvirt.sock
+ */
+void config_libvirt_path(const struct config *config, const struct config_peer *peer,
+	char path[CONFIG_SOCKET_BYTES]);
 
 /* The service of culvertd itself by which a peer measures the tunnel; a [service bench] that the
  * peer may use takes its place */

@@ -8,7 +8,7 @@
 #define FORWARD "forward "
 
 /* What the protocol itself asks for, and the word that permits it */
-static const char *const reserved[] = {"migrate", "migration", "control"};
+static const char *const reserved[] = {"migrate", "migration", "control", "rendezvous"};
 
 bool config_service_section(const char *section)
 {
@@ -71,21 +71,27 @@ static int add_service(struct config *config, const char *name, unsigned line, s
 	return 0;
 }
 
-static int add_forward(struct config *config, const char *name, unsigned line, struct error *err)
+static struct config_forward *append_forward(
+	struct config *config, const char *name, unsigned line, struct error *err)
 {
-	struct config_forward *forwards;
+	struct config_forward *forwards =
+		grow(config->forwards, config->forward_count, sizeof(*forwards), err);
 
-	if (config->forward_count == CONFIG_FORWARDS_MOST)
-		return error_set(
-			err, ERROR_USAGE, "more than %d of [forward NAME]", CONFIG_FORWARDS_MOST);
-	forwards = grow(config->forwards, config->forward_count, sizeof(*forwards), err);
 	if (!forwards)
-		return -1;
+		return NULL;
 	config->forwards = forwards;
 	forwards += config->forward_count++;
 	*forwards = (struct config_forward){.line = line};
 	snprintf(forwards->name, sizeof(forwards->name), "%s", name);
-	return 0;
+	return forwards;
+}
+
+static int add_forward(struct config *config, const char *name, unsigned line, struct error *err)
+{
+	if (config->forward_count == CONFIG_FORWARDS_MOST)
+		return error_set(
+			err, ERROR_USAGE, "more than %d of [forward NAME]", CONFIG_FORWARDS_MOST);
+	return append_forward(config, name, line, err) ? 0 : -1;
 }
 
 int config_service_begin(
@@ -215,8 +221,49 @@ static int check_forward(const struct config *config, const struct config_forwar
 	return 0;
 }
 
-int config_service_check(const struct config *config, const char *path, struct error *err)
+/* A peer may use the libvirt of this host, and no section says where its socket is. */
+static int complete_libvirt(struct config *config, struct error *err)
 {
+	if (find_service(config, CONFIG_LIBVIRT))
+		return 0;
+	if (add_service(config, CONFIG_LIBVIRT, 0, err) < 0)
+		return -1;
+	return set_socket(find_service(config, CONFIG_LIBVIRT)->socket, CONFIG_LIBVIRT_SOCKET, err);
+}
+
+/* Where libvirt's clients on this host reach the libvirt of @peer */
+static int forward_libvirt(struct config *config, const struct config_peer *peer, struct error *err)
+{
+	struct config_forward *forward = append_forward(config, CONFIG_LIBVIRT, peer->line, err);
+
+	if (!forward)
+		return -1;
+	config_libvirt_path(config, peer, forward->listen);
+	if (!*forward->listen)
+		return error_set(err, ERROR_USAGE,
+			"the socket of its libvirt in runtime_directory would have too long a "
+			"path");
+	snprintf(forward->host, sizeof(forward->host), "%s", peer->name);
+	snprintf(forward->service, sizeof(forward->service), "%s", CONFIG_LIBVIRT);
+	forward->group = config->libvirt_group;
+	return 0;
+}
+
+static int forward_libvirts(struct config *config, const char *path, struct error *err)
+{
+	for (size_t i = 0; i < config->peer_count; i++) {
+		const struct config_peer *peer = &config->peers[i];
+
+		if (peer->addresses.count > 0 && forward_libvirt(config, peer, err) < 0)
+			return error_prefix(err, "%s:%u: [peer %s]", path, peer->line, peer->name);
+	}
+	return 0;
+}
+
+int config_service_complete(struct config *config, const char *path, struct error *err)
+{
+	if (complete_libvirt(config, err) < 0)
+		return -1;
 	for (size_t i = 0; i < config->service_count; i++) {
 		const struct config_service *service = &config->services[i];
 
@@ -227,8 +274,19 @@ int config_service_check(const struct config *config, const char *path, struct e
 	for (size_t i = 0; i < config->forward_count; i++) {
 		if (check_forward(config, &config->forwards[i], path, err) < 0)
 			return -1;
+		config->forwards[i].group = config->control_group;
 	}
-	return check_permissions(config, path, err);
+	if (check_permissions(config, path, err) < 0)
+		return -1;
+	return forward_libvirts(config, path, err);
+}
+
+void config_libvirt_path(
+	const struct config *config, const struct config_peer *peer, char path[CONFIG_SOCKET_BYTES])
+{
+	if (snprintf(path, CONFIG_SOCKET_BYTES, "%s/peers/%s/libvirt.sock",
+		    config->runtime_directory, peer->name) >= CONFIG_SOCKET_BYTES)
+		*path = '\0';
 }
 
 const struct config_service *config_permitted_service(

@@ -22,7 +22,8 @@ int config_service_key(struct config *config, const char *section, const char *k
 int config_service_permit(
 	struct config_peer *peer, const char *name, unsigned line, struct error *err);
 
-/** Once all is read. @path  for messages */
-int config_service_check(const struct config *config, const char *path, struct error *err);
+/** Once all is read: checks it, and adds what needs no section: the service libvirt, and forwards
+ * to those of peers. @path  for messages */
+int config_service_complete(struct config *config, const char *path, struct error *err);
 
 #endif

@@ -73,6 +73,32 @@ static int watch(struct client *client, const struct control_command *command)
 	return send_events(client, id, seen, ended);
 }
 
+/* For as long as the client stays connected. @returns -1: it has left, or the rendezvous is lost */
+static int hold_rendezvous(struct client *client, const struct control_command *command)
+{
+	struct error err;
+	struct rendezvous *rendezvous = orders_rendezvous(client->daemon, command->arguments, &err);
+	struct error ignored;
+	json_t *message;
+	int got;
+
+	if (!rendezvous)
+		return lines_put(client->lines, control_error(&err, command->id), -1, &ignored);
+	got = lines_put(client->lines,
+		control_return(orders_rendezvous_json(client->daemon, rendezvous), command->id), -1,
+		&ignored);
+	while (got == 0 && !atomic_load(&client->daemon->ending) &&
+		!rendezvous_is_lost(rendezvous, &err)) {
+		got = lines_get(client->lines, CONVERSATION_TURN_MS, &message, &ignored);
+		if (got > 0) {
+			json_decref(message);
+			got = 0;
+		}
+	}
+	rendezvous_end(rendezvous);
+	return -1;
+}
+
 /* @returns 0, or -1: nothing more to say to this client */
 static int serve_one(struct client *client)
 {
@@ -94,6 +120,11 @@ static int serve_one(struct client *client)
 	if (control_read_command(message, &command, &err) == 0) {
 		if (strcmp(command.name, "watch") == 0) {
 			got = watch(client, &command);
+			json_decref(message);
+			return got;
+		}
+		if (strcmp(command.name, "rendezvous") == 0) {
+			got = hold_rendezvous(client, &command);
 			json_decref(message);
 			return got;
 		}

@@ -11,6 +11,7 @@
 #include "daemon/incoming_table.h"
 #include "daemon/migration.h"
 #include "daemon/offer.h"
+#include "daemon/rendezvous_table.h"
 #include "daemon/scheduler.h"
 #include "daemon/worker.h"
 #include "io/tls.h"
@@ -30,8 +31,9 @@ struct daemon {
 	struct offers *offers;
 	struct channel_table *channels;
 	struct incoming_table *incoming;
-	atomic_bool stopping; /* begin nothing new; what can be ended safely, ends */
-	atomic_bool ending;   /* no more waiting */
+	struct rendezvous_table *rendezvous; /* that peers have asked for */
+	atomic_bool stopping;                /* begin nothing new; what can be ended safely, ends */
+	atomic_bool ending;                  /* no more waiting */
 };
 
 /** The worker for a new channel: each in turn */

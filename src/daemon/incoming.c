@@ -330,6 +330,8 @@ static void turn(struct incoming *incoming)
 static void incoming_free(struct incoming *incoming)
 {
 	incoming_table_remove(incoming->daemon->incoming, incoming);
+	if (*incoming->rendezvous)
+		rendezvous_table_remove(incoming->daemon->rendezvous, incoming->rendezvous);
 	incoming_stream_fini(incoming);
 	if (incoming->lines)
 		lines_free(incoming->lines);

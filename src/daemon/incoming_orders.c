@@ -312,6 +312,18 @@ void incoming_take_handover(struct incoming *incoming)
 	(void)lines_put(incoming->lines, answer, -1, &err);
 }
 
+static json_t *make_rendezvous(struct incoming *incoming, struct error *err)
+{
+	if (*incoming->rendezvous) {
+		error_set(err, ERROR_USAGE, "there is a rendezvous already");
+		return NULL;
+	}
+	if (rendezvous_table_add(incoming->daemon->rendezvous, incoming->peer->name,
+		    incoming->rendezvous, err) < 0)
+		return NULL;
+	return json_pack("{ss}", "token", incoming->rendezvous);
+}
+
 json_t *incoming_obey(
 	struct incoming *incoming, const struct control_command *command, struct error *err)
 {
@@ -329,6 +341,8 @@ json_t *incoming_obey(
 		return attach(incoming, err);
 	if (strcmp(command->name, "start") == 0)
 		return start(incoming, err);
+	if (strcmp(command->name, "rendezvous") == 0)
+		return make_rendezvous(incoming, err);
 	error_set(err, ERROR_USAGE, "unknown command '%s'", command->name);
 	return NULL;
 }

@@ -21,7 +21,8 @@
 #include "io/socket.h"
 
 #define DEFAULT_CONFIG "/etc/culvert/culvert.conf"
-#define LISTENERS_MOST (64 + CONFIG_FORWARDS_MOST)
+/* Of addresses for peers, and the control socket; each forward has one more. */
+#define LISTENERS_MOST 64
 #define STOP_TURN_MS   100
 /* Connections accepted in one turn, so that signals are seen whoever connects */
 #define ACCEPTS_MOST 64
@@ -43,8 +44,9 @@ struct listener {
 struct server {
 	struct daemon daemon;
 	struct loop *loop;
-	struct listener listeners[LISTENERS_MOST];
+	struct listener *listeners;
 	size_t listener_count;
+	size_t listener_most;
 	uv_signal_t terminate;
 	uv_signal_t interrupt;
 	uv_timer_t stop_timer;
@@ -104,7 +106,7 @@ static struct listener *listen_on(struct server *server, int fd, struct error *e
 {
 	struct listener *listener = &server->listeners[server->listener_count];
 
-	if (server->listener_count == LISTENERS_MOST ||
+	if (server->listener_count == server->listener_most ||
 		uv_poll_init(loop_uv(server->loop), &listener->poll, fd) != 0) {
 		close(fd);
 		error_set(err, ERROR_LOCAL, "too many addresses to listen on");
@@ -136,7 +138,7 @@ static int listen_for_forwards(struct server *server, struct error *err)
 
 	for (; server->forward_count < config->forward_count; server->forward_count++) {
 		const struct config_forward *forward = &config->forwards[server->forward_count];
-		int fd = socket_listen_unix(forward->listen, 0660, config->control_group, err);
+		int fd = socket_listen_unix(forward->listen, 0660, forward->group, err);
 		struct listener *listener = fd < 0 ? NULL : listen_on(server, fd, err);
 
 		if (!listener)
@@ -181,6 +183,22 @@ static int make_directory(const char *path, struct error *err)
 	return 0;
 }
 
+static int make_peer_directories(const struct config *config, struct error *err)
+{
+	char path[CONFIG_SOCKET_BYTES];
+
+	snprintf(path, sizeof(path), "%s/peers", config->runtime_directory);
+	if (make_directory(path, err) < 0)
+		return -1;
+	for (size_t i = 0; i < config->peer_count; i++) {
+		config_libvirt_path(config, &config->peers[i], path);
+		*strrchr(path, '/') = '\0';
+		if (make_directory(path, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int listen_for_clients(struct server *server, struct error *err)
 {
 	const struct config *config = server->daemon.config;
@@ -188,7 +206,8 @@ static int listen_for_clients(struct server *server, struct error *err)
 	int fd;
 
 	if (make_directory(config->runtime_directory, err) < 0 ||
-		make_directory(config->qmp_directory, err) < 0)
+		make_directory(config->qmp_directory, err) < 0 ||
+		make_peer_directories(config, err) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/control.sock", config->runtime_directory);
 	errno = 0;
@@ -280,6 +299,11 @@ static int start(struct server *server, const char *config_path, struct error *e
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
 	daemon->incoming = incoming_table_new();
+	daemon->rendezvous = rendezvous_table_new(daemon->config);
+	server->listener_most = LISTENERS_MOST + daemon->config->forward_count;
+	server->listeners = calloc(server->listener_most, sizeof(*server->listeners));
+	if (!server->listeners)
+		return error_set(err, ERROR_LOCAL, "no memory");
 	server->loop = loop_new(err);
 	if (!server->loop)
 		return -1;
@@ -335,10 +359,13 @@ static void stop(struct server *server)
 		close(server->listeners[i].fd);
 		fd_close(&server->listeners[i].spare_fd);
 	}
+	free(server->listeners);
 	if (daemon->channels)
 		channel_table_free(daemon->channels);
 	if (daemon->incoming)
 		incoming_table_free(daemon->incoming);
+	if (daemon->rendezvous)
+		rendezvous_table_free(daemon->rendezvous);
 	if (daemon->offers)
 		offers_free(daemon->offers);
 	if (daemon->migrations)

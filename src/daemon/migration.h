@@ -33,7 +33,9 @@ struct migration_plan {
 	enum migration_mode mode;
 	struct switch_policy policy;
 	bool quit_source;
-	uint64_t bandwidth; /* bytes/s at most, to begin with; 0: no limit */
+	bool persistent;      /* libvirt: define the domain on the destination */
+	bool undefine_source; /* libvirt: ... and not here any more */
+	uint64_t bandwidth;   /* bytes/s at most, to begin with; 0: no limit */
 };
 
 struct migration_outcome {

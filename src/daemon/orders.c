@@ -14,6 +14,8 @@
 #include "daemon/contact.h"
 #include "daemon/forward.h"
 #include "daemon/outgoing.h"
+#include "daemon/outgoing_libvirt.h"
+#include "hypervisor/qemu.h"
 
 #define PINGS_MOST 1000
 
@@ -48,6 +50,8 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 		{.key = "switch", .text = &policy},
 		{.key = "destination_vm", .text = &destination_vm},
 		{.key = "quit_source", .flag = &plan->quit_source},
+		{.key = "persistent", .flag = &plan->persistent},
+		{.key = "undefine_source", .flag = &plan->undefine_source},
 		{.key = "bandwidth_bytes_per_s", .number = &plan->bandwidth},
 	};
 
@@ -64,6 +68,17 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 	return switch_policy_parse(policy ? policy : "auto", &plan->policy, err);
 }
 
+/* A bare QEMU is known by its QMP socket, a domain of libvirt by its name or UUID. */
+static int start_migration(struct daemon *daemon, struct migration_plan *plan, struct error *err)
+{
+	struct error ignored;
+
+	if (!qemu_exists(daemon->config->qmp_directory, plan->vm) &&
+		outgoing_libvirt_knows(plan->vm, &ignored))
+		return outgoing_libvirt_start(daemon, plan, err);
+	return outgoing_start(daemon, plan, err);
+}
+
 static json_t *migrate(struct daemon *daemon, const json_t *arguments, struct error *err)
 {
 	struct migration_plan plan = {0};
@@ -71,7 +86,7 @@ static json_t *migrate(struct daemon *daemon, const json_t *arguments, struct er
 	bool ended;
 	json_t *value;
 
-	if (read_plan(arguments, &plan, err) < 0 || outgoing_start(daemon, &plan, err) < 0 ||
+	if (read_plan(arguments, &plan, err) < 0 || start_migration(daemon, &plan, err) < 0 ||
 		migrations_follow(daemon->migrations, plan.id, &seen, 0, &value, &ended, err) < 0)
 		return NULL;
 	return value;
@@ -247,6 +262,62 @@ json_t *orders_connect(
 	return json_object();
 }
 
+/* What libvirt's clients on this host need to meet the libvirt of @peer */
+static json_t *uris(const struct daemon *daemon, const struct config_peer *peer)
+{
+	char path[CONFIG_SOCKET_BYTES];
+
+	config_libvirt_path(daemon->config, peer, path);
+	return json_pack(
+		"{so}", "libvirt_uri", json_sprintf("qemu+unix:///system?socket=%s", path));
+}
+
+static json_t *uri(struct daemon *daemon, const json_t *arguments, struct error *err)
+{
+	const char *host = NULL;
+	const struct argument table[] = {{.key = "host", .required = true, .text = &host}};
+	const struct config_peer *peer;
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
+	peer = find_peer(daemon, host, err);
+	return peer ? uris(daemon, peer) : NULL;
+}
+
+struct rendezvous *orders_rendezvous(
+	struct daemon *daemon, const json_t *arguments, struct error *err)
+{
+	const char *host = NULL;
+	const struct argument table[] = {{.key = "host", .required = true, .text = &host}};
+	const struct config_peer *peer;
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
+	peer = find_peer(daemon, host, err);
+	if (!peer)
+		return NULL;
+	if (atomic_load(&daemon->stopping)) {
+		error_set(err, ERROR_LOCAL, "culvertd is stopping");
+		return NULL;
+	}
+	return rendezvous_begin(daemon, peer, NULL, err);
+}
+
+json_t *orders_rendezvous_json(struct daemon *daemon, const struct rendezvous *rendezvous)
+{
+	json_t *value = uris(daemon, rendezvous_peer(rendezvous));
+	static const char *const keys[RENDEZVOUS_SOCKETS] = {"migrate_uri", "disks_uri"};
+
+	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++) {
+		char path[CONFIG_SOCKET_BYTES];
+
+		rendezvous_socket_path(daemon->config, rendezvous_token(rendezvous),
+			(enum rendezvous_socket)i, path);
+		json_object_set_new(value, keys[i], json_sprintf("unix://%s", path));
+	}
+	return value;
+}
+
 json_t *orders_obey(struct daemon *daemon, const struct control_command *command, struct error *err)
 {
 	const json_t *arguments = command->arguments;
@@ -263,6 +334,8 @@ json_t *orders_obey(struct daemon *daemon, const struct control_command *command
 		return limit(daemon, arguments, err);
 	if (strcmp(command->name, "ping") == 0)
 		return ping(daemon, arguments, err);
+	if (strcmp(command->name, "uri") == 0)
+		return uri(daemon, arguments, err);
 	if (strcmp(command->name, "status") != 0 && strcmp(command->name, "peers") != 0 &&
 		strcmp(command->name, "usage") != 0) {
 		error_set(err, ERROR_USAGE, "unknown command '%s'", command->name);

@@ -309,9 +309,40 @@ static void services_and_forwards_are_read(void **state)
 	assert_string_equal(config_permitted_service(config, peer, "print")->socket, "/run/print");
 	assert_null(config_permitted_service(config, peer, "spare"));
 	assert_null(config_permitted_service(config, peer, "migrate"));
-	assert_int_equal(config->forward_count, 1);
+	assert_int_equal(config->forward_count, 2);
 	assert_string_equal(config->forwards[0].listen, "/run/echo");
 	assert_int_equal(config_roles(config), TLS_OPENER | TLS_ACCEPTOR);
+}
+
+static void libvirt_needs_no_section_but_a_permission(void **state)
+{
+	const struct config *config =
+		load_good(*state, "[host]\nname = hosta\n" PEER_B "services = migrate\n");
+	const struct config_peer *peer = config_find_peer(config, "hostb");
+
+	assert_null(config_permitted_service(config, peer, "libvirt"));
+	assert_string_equal(config->forwards[0].listen, "/run/culvert/peers/hostb/libvirt.sock");
+	assert_string_equal(config->forwards[0].service, "libvirt");
+	assert_int_equal(config->forwards[0].group, config->libvirt_group);
+}
+
+static void libvirt_is_where_its_section_says(void **state)
+{
+	const struct config *config = load_good(*state,
+		"[host]\nname = hosta\n" PEER_B "services = libvirt\n"
+		"[service libvirt]\nsocket = /run/virtqemud\n");
+	const struct config_peer *peer = config_find_peer(config, "hostb");
+
+	assert_string_equal(
+		config_permitted_service(config, peer, "libvirt")->socket, "/run/virtqemud");
+}
+
+static void a_runtime_directory_too_long_for_its_sockets_is_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\nruntime_directory = "
+		"/0123456789/0123456789/0123456789/0123456789/0123456789/0123\n",
+		0, "runtime_directory", "at most 58 bytes");
 }
 
 static bool permits_bench(struct fixture *fixture, const char *services)
@@ -547,6 +578,9 @@ int main(void)
 		TEST(a_bad_address_of_a_peer_is_refused),
 		TEST(too_many_addresses_are_refused),
 		TEST(an_unknown_group_is_refused),
+		TEST(libvirt_needs_no_section_but_a_permission),
+		TEST(libvirt_is_where_its_section_says),
+		TEST(a_runtime_directory_too_long_for_its_sockets_is_refused),
 		TEST(services_and_forwards_are_read),
 		TEST(who_may_migrate_or_bench_may_bench),
 		TEST(a_service_called_bench_is_the_hosts_own),

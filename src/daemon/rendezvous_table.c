@@ -1,0 +1,153 @@
+#include "daemon/rendezvous_table.h"
+
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <uv.h>
+
+#include "base/descriptor.h"
+#include "base/list.h"
+#include "io/socket.h"
+
+struct rendezvous {
+	struct list place;
+	char peer[64];
+	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+};
+
+struct rendezvous_table {
+	const struct config *config;
+	uv_mutex_t lock;
+	struct list all;
+};
+
+struct rendezvous_table *rendezvous_table_new(const struct config *config)
+{
+	struct rendezvous_table *table = calloc(1, sizeof(*table));
+
+	if (!table || uv_mutex_init(&table->lock) != 0)
+		abort(); /* at start only */
+	table->config = config;
+	list_init(&table->all);
+	rendezvous_directories_sweep(config);
+	return table;
+}
+
+static void drop(struct rendezvous_table *table, struct rendezvous *rendezvous)
+{
+	rendezvous_directory_remove(table->config, rendezvous->token);
+	list_remove(&rendezvous->place);
+	free(rendezvous);
+}
+
+void rendezvous_table_free(struct rendezvous_table *table)
+{
+	while (!list_empty(&table->all))
+		drop(table, LIST_MEMBER(table->all.next, struct rendezvous, place));
+	uv_mutex_destroy(&table->lock);
+	free(table);
+}
+
+int rendezvous_table_add(
+	struct rendezvous_table *table, const char *peer, char *token, struct error *err)
+{
+	struct rendezvous *rendezvous = calloc(1, sizeof(*rendezvous));
+	unsigned char random[RENDEZVOUS_TOKEN_CHARACTERS / 2];
+
+	if (!rendezvous || RAND_bytes(random, sizeof(random)) != 1) {
+		free(rendezvous);
+		return error_set(err, ERROR_LOCAL, "no memory or no randomness");
+	}
+	for (size_t i = 0; i < sizeof(random); i++)
+		snprintf(rendezvous->token + 2 * i, 3, "%02x", random[i]);
+	if (rendezvous_directory_make(
+		    table->config, rendezvous->token, RENDEZVOUS_DESTINATION, err) < 0) {
+		free(rendezvous);
+		return -1;
+	}
+	snprintf(rendezvous->peer, sizeof(rendezvous->peer), "%s", peer);
+	memcpy(token, rendezvous->token, sizeof(rendezvous->token));
+	uv_mutex_lock(&table->lock);
+	list_append(&table->all, &rendezvous->place);
+	uv_mutex_unlock(&table->lock);
+	return 0;
+}
+
+/* Under the lock; in constant time over the token */
+static struct rendezvous *find(struct rendezvous_table *table, const char *token)
+{
+	for (struct list *place = table->all.next; place != &table->all; place = place->next) {
+		struct rendezvous *rendezvous = LIST_MEMBER(place, struct rendezvous, place);
+
+		if (CRYPTO_memcmp(rendezvous->token, token, RENDEZVOUS_TOKEN_CHARACTERS) == 0)
+			return rendezvous;
+	}
+	return NULL;
+}
+
+void rendezvous_table_remove(struct rendezvous_table *table, const char *token)
+{
+	struct rendezvous *rendezvous;
+
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	if (rendezvous)
+		drop(table, rendezvous);
+	uv_mutex_unlock(&table->lock);
+}
+
+/* "TOKEN.NAME". @returns false: it is not */
+static bool read_which(const char *text, char *token, enum rendezvous_socket *which)
+{
+	snprintf(token, RENDEZVOUS_TOKEN_CHARACTERS + 1, "%s", text);
+	if (!rendezvous_is_token(token) || text[RENDEZVOUS_TOKEN_CHARACTERS] != '.')
+		return false;
+	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++) {
+		*which = (enum rendezvous_socket)i;
+		if (strcmp(text + RENDEZVOUS_TOKEN_CHARACTERS + 1,
+			    rendezvous_socket_name(*which)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Who may write to the directory must not lead the peer to another socket of this host by a
+ * symbolic link. */
+static int connect_there(const char *path, struct error *err)
+{
+	CLEANUP_FD int place = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char same[64];
+	struct stat what;
+
+	if (place < 0 || fstat(place, &what) < 0)
+		return error_errno(err, "cannot connect to %s", path);
+	if (!S_ISSOCK(what.st_mode))
+		return error_set(err, ERROR_LOCAL, "%s is no socket", path);
+	snprintf(same, sizeof(same), "/proc/self/fd/%d", place);
+	return socket_connect_unix(same, err);
+}
+
+int rendezvous_table_connect(
+	struct rendezvous_table *table, const char *peer, const char *text, struct error *err)
+{
+	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+	char path[CONFIG_SOCKET_BYTES];
+	const struct rendezvous *rendezvous;
+	enum rendezvous_socket which;
+	bool found;
+
+	if (!read_which(text, token, &which))
+		return error_set(err, ERROR_USAGE, "no such rendezvous");
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	found = rendezvous && strcmp(rendezvous->peer, peer) == 0;
+	uv_mutex_unlock(&table->lock);
+	if (!found)
+		return error_set(err, ERROR_USAGE, "no such rendezvous");
+	rendezvous_socket_path(table->config, token, which, path);
+	return connect_there(path, err);
+}

@@ -1,0 +1,39 @@
+/* The rendezvous that peers have asked for at this host, which is the destination: who may connect
+ * to which.
+ *
+ * Threads: any.
+ */
+#ifndef CULVERT_DAEMON_RENDEZVOUS_TABLE_H
+#define CULVERT_DAEMON_RENDEZVOUS_TABLE_H
+
+#include "daemon/rendezvous_directory.h"
+
+struct rendezvous_table;
+
+/** @config  outlives it */
+struct rendezvous_table *rendezvous_table_new(const struct config *config);
+void rendezvous_table_free(struct rendezvous_table *table);
+
+/**
+ * Make one for the peer named @peer.
+ *
+ * @token   of RENDEZVOUS_TOKEN_CHARACTERS + 1 bytes: written
+ * @errors  ERROR_LOCAL: its directory cannot be made, no memory
+ */
+int rendezvous_table_add(
+	struct rendezvous_table *table, const char *peer, char *token, struct error *err);
+
+/** Remove it, with its directory */
+void rendezvous_table_remove(struct rendezvous_table *table, const char *token);
+
+/**
+ * Connect to the hypervisor that listens at a rendezvous.
+ *
+ * @peer   who asks: another's is not found
+ * @which  "TOKEN.migrate" or "TOKEN.disks"
+ * @returns the descriptor, or -1 with @err set. ERROR_USAGE: there is no such rendezvous for @peer
+ */
+int rendezvous_table_connect(
+	struct rendezvous_table *table, const char *peer, const char *which, struct error *err);
+
+#endif

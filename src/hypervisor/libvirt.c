@@ -1,0 +1,281 @@
+#include "hypervisor/libvirt.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct libvirt {
+	virConnectPtr connection;
+	virDomainPtr domain;
+	char uuid[VIR_UUID_STRING_BUFLEN];
+};
+
+/* libvirt would print what it answers on standard error. */
+static void keep_quiet(void *unused, virErrorPtr error)
+{
+	(void)unused;
+	(void)error;
+}
+
+static void set_up(void)
+{
+	(void)virInitialize();
+	virSetErrorFunc(NULL, keep_quiet);
+}
+
+static int say(struct error *err, enum error_code code, const char *what)
+{
+	const char *words = virGetLastErrorMessage();
+
+	return error_set(err, code, "%s: %s", what, words ? words : "libvirt does not say why");
+}
+
+static virConnectPtr connect_to(const char *uri, struct error *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	virConnectPtr connection;
+
+	pthread_once(&once, set_up);
+	connection = virConnectOpen(uri);
+	if (!connection)
+		say(err, ERROR_LOCAL, "cannot reach libvirt");
+	return connection;
+}
+
+static virDomainPtr find(virConnectPtr connection, const char *domain)
+{
+	virDomainPtr found = virDomainLookupByName(connection, domain);
+
+	return found ? found : virDomainLookupByUUIDString(connection, domain);
+}
+
+struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *err)
+{
+	struct libvirt *libvirt = calloc(1, sizeof(*libvirt));
+
+	if (!libvirt) {
+		error_set(err, ERROR_LOCAL, "no memory");
+		return NULL;
+	}
+	libvirt->connection = connect_to(uri, err);
+	if (!libvirt->connection) {
+		free(libvirt);
+		return NULL;
+	}
+	libvirt->domain = find(libvirt->connection, domain);
+	if (libvirt->domain && virDomainGetUUIDString(libvirt->domain, libvirt->uuid) == 0)
+		return libvirt;
+	if (virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
+		error_set(err, ERROR_USAGE, "libvirt (%s) has no domain '%s'", uri, domain);
+	else
+		say(err, ERROR_HYPERVISOR, "cannot find the domain");
+	libvirt_free(libvirt);
+	return NULL;
+}
+
+void libvirt_free(struct libvirt *libvirt)
+{
+	if (!libvirt)
+		return;
+	if (libvirt->domain)
+		virDomainFree(libvirt->domain);
+	virConnectClose(libvirt->connection);
+	free(libvirt);
+}
+
+const char *libvirt_name(const struct libvirt *libvirt)
+{
+	return virDomainGetName(libvirt->domain);
+}
+
+const char *libvirt_uuid(const struct libvirt *libvirt)
+{
+	return libvirt->uuid;
+}
+
+/* Peer-to-peer: without the client, this daemon, in between */
+static unsigned flags_of(const struct libvirt_route *route)
+{
+	unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER;
+
+	if (route->mode != MODE_PRECOPY)
+		flags |= VIR_MIGRATE_POSTCOPY;
+	if (route->resume)
+		flags |= VIR_MIGRATE_POSTCOPY_RESUME;
+	if (route->persistent)
+		flags |= VIR_MIGRATE_PERSIST_DEST;
+	if (route->undefine_source)
+		flags |= VIR_MIGRATE_UNDEFINE_SOURCE;
+	return flags;
+}
+
+int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, struct error *err)
+{
+	virTypedParameterPtr parameters = NULL;
+	int count = 0;
+	int most = 0;
+	int result;
+
+	/* With one of these URIs missing it would go over plain TCP, without a word. */
+	if (virTypedParamsAddString(
+		    &parameters, &count, &most, VIR_MIGRATE_PARAM_URI, route->migrate_uri) < 0 ||
+		virTypedParamsAddString(&parameters, &count, &most, VIR_MIGRATE_PARAM_DISKS_URI,
+			route->disks_uri) < 0) {
+		virTypedParamsFree(parameters, count);
+		return say(err, ERROR_LOCAL, "cannot migrate");
+	}
+	result = virDomainMigrateToURI3(
+		libvirt->domain, route->libvirt_uri, parameters, (unsigned)count, flags_of(route));
+	if (result < 0)
+		say(err, ERROR_HYPERVISOR, "libvirt");
+	virTypedParamsFree(parameters, count);
+	return result < 0 ? -1 : 0;
+}
+
+static void read_number(
+	virTypedParameterPtr parameters, int count, const char *name, uint64_t *number)
+{
+	unsigned long long value;
+
+	if (virTypedParamsGetULLong(parameters, count, name, &value) == 1)
+		*number = value;
+}
+
+static void read_statistics(
+	virTypedParameterPtr parameters, int count, struct migration_figures *figures)
+{
+	const struct {
+		const char *name;
+		uint64_t *number;
+	} table[] = {
+		{VIR_DOMAIN_JOB_MEMORY_ITERATION, &figures->pass_count},
+		{VIR_DOMAIN_JOB_MEMORY_TOTAL, &figures->ram_total_bytes},
+		{VIR_DOMAIN_JOB_MEMORY_REMAINING, &figures->ram_remaining_bytes},
+		{VIR_DOMAIN_JOB_MEMORY_PROCESSED, &figures->ram_transferred_bytes},
+		{VIR_DOMAIN_JOB_MEMORY_BPS, &figures->rate_bytes_per_s},
+		{VIR_DOMAIN_JOB_MEMORY_POSTCOPY_REQS, &figures->page_requests},
+		{VIR_DOMAIN_JOB_DOWNTIME, &figures->downtime_ms},
+		{VIR_DOMAIN_JOB_SETUP_TIME, &figures->setup_ms},
+		{VIR_DOMAIN_JOB_TIME_ELAPSED, &figures->total_ms},
+	};
+	uint64_t dirty_pages_per_s = 0;
+	uint64_t page_bytes = 4096;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		read_number(parameters, count, table[i].name, table[i].number);
+	read_number(parameters, count, VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE, &dirty_pages_per_s);
+	read_number(parameters, count, VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE, &page_bytes);
+	figures->dirty_rate_bytes_per_s = dirty_pages_per_s * page_bytes;
+}
+
+static enum migration_state state_of(struct libvirt *libvirt, int job)
+{
+	int state;
+	int reason;
+
+	if (virDomainGetState(libvirt->domain, &state, &reason, 0) == 0 &&
+		state == VIR_DOMAIN_PAUSED) {
+		if (reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+			return MIGRATION_PAUSED;
+		if (reason == VIR_DOMAIN_PAUSED_POSTCOPY)
+			return MIGRATION_POSTCOPY;
+	}
+	return job == VIR_DOMAIN_JOB_NONE ? MIGRATION_NONE : MIGRATION_PRECOPY;
+}
+
+static int query(struct libvirt *libvirt, unsigned flags, struct migration_figures *figures,
+	struct error *err)
+{
+	struct migration_figures now = {0};
+	virTypedParameterPtr parameters = NULL;
+	int count = 0;
+	int job;
+	unsigned long long limit_ms;
+
+	if (virDomainGetJobStats(libvirt->domain, &job, &parameters, &count, flags) < 0)
+		return say(err, ERROR_HYPERVISOR, "libvirt");
+	read_statistics(parameters, count, &now);
+	virTypedParamsFree(parameters, count);
+	now.state = state_of(libvirt, job);
+	if (virDomainMigrateGetMaxDowntime(libvirt->domain, &limit_ms, 0) == 0)
+		now.downtime_limit_ms = limit_ms;
+	*figures = now;
+	return 0;
+}
+
+int libvirt_query(struct libvirt *libvirt, struct migration_figures *figures, struct error *err)
+{
+	return query(libvirt, 0, figures, err);
+}
+
+int libvirt_query_completed(
+	struct libvirt *libvirt, struct migration_figures *figures, struct error *err)
+{
+	return query(libvirt, VIR_DOMAIN_JOB_STATS_COMPLETED, figures, err);
+}
+
+int libvirt_switch_to_postcopy(struct libvirt *libvirt, struct error *err)
+{
+	if (virDomainMigrateStartPostCopy(libvirt->domain, 0) < 0)
+		return say(err, ERROR_HYPERVISOR, "cannot switch to post-copy");
+	return 0;
+}
+
+int libvirt_cancel(struct libvirt *libvirt, struct error *err)
+{
+	if (virDomainAbortJob(libvirt->domain) < 0)
+		return say(err, ERROR_HYPERVISOR, "cannot cancel");
+	return 0;
+}
+
+static enum libvirt_hold hold_of(int state, int reason)
+{
+	switch (state) {
+	case VIR_DOMAIN_RUNNING:
+	case VIR_DOMAIN_BLOCKED:
+		/* Where it arrives in post-copy and was interrupted, it may still run a while. */
+		return reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED ? HOLD_BROKEN : HOLD_RUNNING;
+	case VIR_DOMAIN_PAUSED:
+		if (reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+			return HOLD_BROKEN;
+		return reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_POSTCOPY
+			? HOLD_MOVING
+			: HOLD_STOPPED;
+	case VIR_DOMAIN_SHUTOFF:
+		return HOLD_NONE;
+	default:
+		return HOLD_STOPPED;
+	}
+}
+
+int libvirt_hold(struct libvirt *libvirt, enum libvirt_hold *hold, struct error *err)
+{
+	int state;
+	int reason;
+
+	if (virDomainGetState(libvirt->domain, &state, &reason, 0) == 0) {
+		*hold = hold_of(state, reason);
+		return 0;
+	}
+	if (virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+		return say(err, ERROR_HYPERVISOR, "libvirt");
+	*hold = HOLD_NONE;
+	return 0;
+}
+
+int libvirt_hold_at(const char *uri, const char *uuid, enum libvirt_hold *hold, struct error *err)
+{
+	struct libvirt *libvirt = libvirt_open(uri, uuid, err);
+	int result;
+
+	if (!libvirt) {
+		*hold = HOLD_NONE;
+		return err->code == ERROR_USAGE ? 0 : -1;
+	}
+	result = libvirt_hold(libvirt, hold, err);
+	libvirt_free(libvirt);
+	return result;
+}

@@ -1,0 +1,77 @@
+/* The driver of a domain of libvirt.
+ *
+ * libvirt migrates by itself, from its daemon to that of the other host (peer-to-peer); this driver
+ * tells it where to go, and follows. Calls block, libvirt_migrate() until the migration is over:
+ * they belong on threads of the migration, never on a loop. libvirt_migrate() runs on one thread
+ * while another one asks.
+ *
+ * Source: libvirt's libvirt-domain.h (9.0); what was measured of it is in docs/HYPERVISORS.md.
+ */
+#ifndef CULVERT_HYPERVISOR_LIBVIRT_H
+#define CULVERT_HYPERVISOR_LIBVIRT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "hypervisor/figures.h"
+
+struct libvirt;
+
+/**
+ * Find a domain.
+ *
+ * @uri     of libvirt: "qemu:///system"
+ * @domain  its name or UUID
+ * @errors  ERROR_USAGE: no such domain; ERROR_LOCAL: this host's libvirt cannot be reached;
+ *          ERROR_HYPERVISOR: libvirt's own
+ */
+struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *err);
+void libvirt_free(struct libvirt *libvirt);
+
+/** Its name and UUID; owned by @libvirt */
+const char *libvirt_name(const struct libvirt *libvirt);
+const char *libvirt_uuid(const struct libvirt *libvirt);
+
+/* Where to, and how */
+struct libvirt_route {
+	const char *libvirt_uri; /* of the other host's libvirt */
+	const char *migrate_uri; /* the stream */
+	const char *disks_uri;
+	enum migration_mode mode;
+	bool resume;          /* go on with a post-copy that was interrupted, over this route */
+	bool persistent;      /* define it on the destination */
+	bool undefine_source; /* ... and not on the source any more */
+};
+
+/** Migrate, and return when libvirt says that it is over. @errors  ERROR_HYPERVISOR: its words.
+ * Neither a success nor an error tells where the guest is: ask libvirt_hold() of both hosts */
+int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, struct error *err);
+
+/** How far it is. @figures  written whole on success; on failure unchanged */
+int libvirt_query(struct libvirt *libvirt, struct migration_figures *figures, struct error *err);
+
+/** Figures of the migration that has completed, where libvirt still has them */
+int libvirt_query_completed(
+	struct libvirt *libvirt, struct migration_figures *figures, struct error *err);
+
+int libvirt_switch_to_postcopy(struct libvirt *libvirt, struct error *err);
+
+/** Before post-copy only */
+int libvirt_cancel(struct libvirt *libvirt, struct error *err);
+
+enum libvirt_hold {
+	HOLD_NONE,    /* no such domain here, or it is shut off */
+	HOLD_RUNNING, /* it runs */
+	HOLD_STOPPED, /* it is here and stands still, by its operator or an error of its own */
+	HOLD_MOVING,  /* a migration has stopped it: it arrives, or leaves in post-copy */
+	HOLD_BROKEN,  /* ... and was interrupted in post-copy */
+};
+
+/** Whose the guest is, as this libvirt tells */
+int libvirt_hold(struct libvirt *libvirt, enum libvirt_hold *hold, struct error *err);
+
+/** The same of a libvirt by its @uri; HOLD_NONE also where the domain is unknown */
+int libvirt_hold_at(const char *uri, const char *uuid, enum libvirt_hold *hold, struct error *err);
+
+#endif
