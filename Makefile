@@ -21,7 +21,7 @@ $(BUILD)/build.ninja:
 	@meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
 
 demo:
-	@scripts/install-packages demo
+	@scripts/install-packages $(if $(filter libvirt,$(DEMO)),demo-libvirt,demo)
 	@$(COMPILE)
 	@CULVERT_BUILD=$(abspath $(BUILD)) scripts/as-root demo/$(DEMO) --mode $(MODE)
 

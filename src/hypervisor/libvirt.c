@@ -11,6 +11,7 @@ struct libvirt {
 	virConnectPtr connection;
 	virDomainPtr domain;
 	char uuid[VIR_UUID_STRING_BUFLEN];
+	char uri[256];
 };
 
 /* libvirt would print what it answers on standard error. */
@@ -60,6 +61,7 @@ struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *
 		error_set(err, ERROR_LOCAL, "no memory");
 		return NULL;
 	}
+	snprintf(libvirt->uri, sizeof(libvirt->uri), "%s", uri);
 	libvirt->connection = connect_to(uri, err);
 	if (!libvirt->connection) {
 		free(libvirt);
@@ -112,6 +114,24 @@ static unsigned flags_of(const struct libvirt_route *route)
 	return flags;
 }
 
+/* Over a connection of its own: libvirt 9.0 may lose the answers of calls that are made on one
+ * connection while another waits. */
+static int call_migrate(struct libvirt *libvirt, const struct libvirt_route *route,
+	virTypedParameterPtr parameters, unsigned count, struct error *err)
+{
+	struct libvirt *own = libvirt_open(libvirt->uri, libvirt->uuid, err);
+	int result;
+
+	if (!own)
+		return -1;
+	result = virDomainMigrateToURI3(
+		own->domain, route->libvirt_uri, parameters, count, flags_of(route));
+	if (result < 0)
+		say(err, ERROR_HYPERVISOR, "libvirt");
+	libvirt_free(own);
+	return result < 0 ? -1 : 0;
+}
+
 int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, struct error *err)
 {
 	virTypedParameterPtr parameters = NULL;
@@ -127,12 +147,9 @@ int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, 
 		virTypedParamsFree(parameters, count);
 		return say(err, ERROR_LOCAL, "cannot migrate");
 	}
-	result = virDomainMigrateToURI3(
-		libvirt->domain, route->libvirt_uri, parameters, (unsigned)count, flags_of(route));
-	if (result < 0)
-		say(err, ERROR_HYPERVISOR, "libvirt");
+	result = call_migrate(libvirt, route, parameters, (unsigned)count, err);
 	virTypedParamsFree(parameters, count);
-	return result < 0 ? -1 : 0;
+	return result;
 }
 
 static void read_number(
@@ -171,7 +188,9 @@ static void read_statistics(
 	figures->dirty_rate_bytes_per_s = dirty_pages_per_s * page_bytes;
 }
 
-static enum migration_state state_of(struct libvirt *libvirt, int job)
+/* libvirt's job begins before QEMU's migration does, and counts nothing until then. */
+static enum migration_state state_of(
+	struct libvirt *libvirt, int job, const struct migration_figures *figures)
 {
 	int state;
 	int reason;
@@ -183,7 +202,9 @@ static enum migration_state state_of(struct libvirt *libvirt, int job)
 		if (reason == VIR_DOMAIN_PAUSED_POSTCOPY)
 			return MIGRATION_POSTCOPY;
 	}
-	return job == VIR_DOMAIN_JOB_NONE ? MIGRATION_NONE : MIGRATION_PRECOPY;
+	if (job == VIR_DOMAIN_JOB_NONE)
+		return MIGRATION_NONE;
+	return figures->pass_count > 0 ? MIGRATION_PRECOPY : MIGRATION_SETUP;
 }
 
 static int query(struct libvirt *libvirt, unsigned flags, struct migration_figures *figures,
@@ -199,7 +220,7 @@ static int query(struct libvirt *libvirt, unsigned flags, struct migration_figur
 		return say(err, ERROR_HYPERVISOR, "libvirt");
 	read_statistics(parameters, count, &now);
 	virTypedParamsFree(parameters, count);
-	now.state = state_of(libvirt, job);
+	now.state = state_of(libvirt, job, &now);
 	if (virDomainMigrateGetMaxDowntime(libvirt->domain, &limit_ms, 0) == 0)
 		now.downtime_limit_ms = limit_ms;
 	*figures = now;

@@ -115,3 +115,43 @@ def test_the_flag_itself(hosts, daemons, kernel):
     done = tunnelled(daemons[0], *exec_words(daemons[0]))
     assert done.returncode == 0, done.stderr + daemons[0].log_text()
     assert_arrived(domain, hosts)
+
+
+def start_busy(hosts, daemons, kernel):
+    """A post-copy under way over a slow link, and `culvert migrate` beside it"""
+    domain = begin(hosts, kernel, BUSY)
+    hosts.shape(SLOW)
+    process = daemons[0].spawn_culvert("migrate", "web1", "hostb", "--mode", "postcopy")
+    wait_until(
+        lambda: phase(daemons[0]) == "postcopy" or process.poll() is not None,
+        "post-copy", timeout=60,
+    )  # fmt: skip
+    return domain, process
+
+
+def phase(daemon):
+    return next((x["phase"] for x in daemon.migrations()), "")
+
+
+def test_lost_connections_in_postcopy_are_hidden(hosts, daemons, kernel):
+    domain, process = start_busy(hosts, daemons, kernel)
+    hosts.a.run("ss", "-K", "dst", hosts.b.address, "dport", "=", "16520")
+    assert process.wait(timeout=120) == 0, process.stderr.read()
+    (migration,) = daemons[0].migrations()
+    assert migration["waiting"] is None
+    assert daemons[0].log_text().count("event=link.resumed") >= 1
+    assert "event=migration.interrupted" not in daemons[0].log_text()
+    assert_arrived(domain, hosts)
+
+
+def test_a_postcopy_that_was_interrupted_goes_on(hosts, daemons, kernel):
+    domain, process = start_busy(hosts, daemons, kernel)
+    daemons[1].kill()
+    wait_until(
+        lambda: "post-copy failed" in domain.state_on(hosts.a), "an interruption", timeout=60
+    )
+    daemons[1].start()
+    hosts.shape(None)
+    assert process.wait(timeout=120) == 0, process.stderr.read() + daemons[0].log_text()
+    assert "event=migration.interrupted" in daemons[0].log_text()
+    assert_arrived(domain, hosts)
