@@ -83,11 +83,19 @@ static void on_handle_closed(uv_handle_t *handle)
 		channel_put(channel);
 }
 
+/* A stream of a hypervisor that no migration of this daemon speaks for. */
+static bool is_awaited(const struct channel *channel)
+{
+	return strcmp(channel->report.name.service, "rendezvous") == 0;
+}
+
 /* The local program sees its socket close, and the channel's holders that it has ended. */
 static void leave_program(struct channel *channel, const struct error *failure)
 {
 	if (channel->flow.local_fd < 0)
 		return;
+	if (is_awaited(channel))
+		atomic_fetch_sub(&channel->worker->awaited_count, 1);
 	channel_report_figures(&channel->report, &channel->flow.session);
 	channel_report_ended(&channel->report, failure);
 	channel->local_interest = 0;
@@ -517,6 +525,8 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	scheduler_join(settings->scheduler, &channel->allotment);
 	take_link(channel, link);
 	channel_report_begin(&channel->report, &settings->name);
+	if (is_awaited(channel))
+		atomic_fetch_add(&worker->awaited_count, 1);
 	channel->flow.again = true;
 	settle_next(channel);
 	return channel;

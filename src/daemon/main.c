@@ -222,12 +222,22 @@ static int listen_for_clients(struct server *server, struct error *err)
 	return add_listener(server, fd, control_server_accept, err);
 }
 
+static unsigned awaited_channels(struct daemon *daemon)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		count += atomic_load(&daemon->workers[i]->awaited_count);
+	return count;
+}
+
 /* No new work; what can be ended safely ends; then the loop. Post-copy is waited for. */
 static void on_stop_timer(uv_timer_t *timer)
 {
 	struct server *server = timer->data;
 
-	if (migrations_running(server->daemon.migrations) > 0 &&
+	if ((migrations_running(server->daemon.migrations) > 0 ||
+		    awaited_channels(&server->daemon) > 0) &&
 		!atomic_load(&server->daemon.ending))
 		return;
 	uv_timer_stop(timer);

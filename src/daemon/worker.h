@@ -31,6 +31,7 @@ struct worker {
 	struct list channels;       /* struct channel */
 	struct turns turns;         /* ... of its channels */
 	atomic_uint channel_count;
+	atomic_uint awaited_count; /* ... that a culvertd which is to stop waits for */
 	atomic_uint arrival_count; /* connections that were accepted for it, and have no link yet */
 	struct processor processor;
 	uint64_t wanted_us; /* see worker_wanted_us() */
