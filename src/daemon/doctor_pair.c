@@ -27,7 +27,9 @@ static const char *remedy_unreached(enum error_code code)
 		       "a firewall let the port pass?";
 	case ERROR_IDENTITY:
 		return "both hosts need certificates of the same CA, and 'identity' of each [peer] "
-		       "section must be a name in the other's certificate";
+		       "section must be a name in the other's certificate; if it refused: services "
+		       "= "
+		       "migrate, there";
 	case ERROR_PEER:
 		return "give this host a [peer] section in culvert.conf there, with services = "
 		       "migrate";

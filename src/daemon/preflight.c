@@ -24,8 +24,8 @@ static int tell_refused(const struct config_peer *peer, struct error *err)
 	struct error why = *err;
 
 	return error_set(err, ERROR_PEER,
-		"%.300s; in culvert.conf of %s, in the [peer] section of this host: services = "
-		"migrate, libvirt",
+		"%.300s; what permits it, in culvert.conf of %s, in the [peer] section of this "
+		"host: services = migrate, libvirt",
 		why.message, peer->name);
 }
 

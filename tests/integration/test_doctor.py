@@ -6,6 +6,7 @@ import pathlib
 import socket
 
 import pytest
+from peer import ACCEPT, Listener, Peer, limit_frame, prepare, serving, tls_settings
 
 from lab.certificates import Authority
 from lab.daemon import Daemon, daemon_pair, peer_of
@@ -167,6 +168,93 @@ def test_an_unknown_host_is_a_wrong_argument(daemons):
     result = daemons[0].culvert("doctor", "hostz")
     assert result.returncode == 2
     assert "unknown host 'hostz'" in result.stderr
+
+
+# Peers that mean harm
+
+FAKE_PORT = 17001
+FACTS = {
+    "version": "0.1.0", "qemu": "7.2.22", "libvirt": "", "clock_ms": 0, "memory_bytes": 1 << 40,
+    "tcp_receive_bytes": 1 << 24, "tcp_send_bytes": 1 << 24, "libvirt_permitted": True, "you": "hosta",
+}  # fmt: skip
+FINDING = {"check": "qemu", "state": "good", "text": "all is well", "remedy": None}
+
+
+def examine_fake(hosts, authority, answer):
+    def script(peer):
+        peer.receive()
+        peer.send(limit_frame(ACCEPT))
+        while question := peer.hear():
+            value = answer if question["execute"] == "doctor" else {}
+            peer.say({"return": value, "id": question["id"]})
+
+    fake = {"name": "fake", "address": f"{hosts.b.address}:{FAKE_PORT}",
+            "identity": "fake.example", "services": "migrate",
+            "resume_deadline": "1s"}  # fmt: skip
+    daemon = Daemon(hosts.a, authority.issue("hosta"), [fake]).start()
+    with Listener(hosts.b, FAKE_PORT, serving(tls_settings(authority.issue("fake"), server=True), script)):
+        findings, code = examine(daemon, "fake")
+    assert daemon.stop() == 0
+    assert "Sanitizer" not in daemon.log_text()
+    return findings, code
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {"facts": 7, "findings": []},
+        {"facts": FACTS, "findings": "none"},
+        {"facts": FACTS, "findings": [FINDING] * 25},
+        {"facts": FACTS, "findings": [FINDING | {"state": "excellent"}]},
+        {"facts": FACTS, "findings": [FINDING | {"check": "a\nb"}]},
+        {"facts": FACTS | {"clock_ms": 2**63 - 1}, "findings": []},
+        {"facts": FACTS | {"memory_bytes": -1}, "findings": []},
+        {"facts": FACTS | {"qemu": "7" * 40}, "findings": []},
+        {"facts": FACTS | {"you": "] services"}, "findings": []},
+    ],
+)
+def test_a_peer_whose_answer_is_none_is_bad(hosts, authority, answer):
+    findings, code = examine_fake(hosts, authority, answer)
+    assert findings[None, "peer"]["state"] == "bad"
+    assert [check for host, check in findings if host is None] == ["peer"]
+    assert code == BAD_THERE
+
+
+def test_a_peer_speaks_of_itself_only_and_in_printable_words(hosts, authority):
+    finding = FINDING | {"host": "hosta", "text": "\x1b[2J\n\u00e9" + "x" * 2000}
+    findings, code = examine_fake(hosts, authority, {"facts": FACTS, "findings": [finding]})
+    text = findings["fake", "qemu"]["text"]
+    assert text.startswith("?[2J???x") and len(text) < 400
+    assert findings["hosta", "qemu"]["text"].startswith("QEMU ")
+    assert "1970" not in text and findings[None, "clocks"]["state"] == "warning"
+    assert code == 0
+
+
+def test_all_that_a_peer_may_tell_still_fits_one_line(hosts, authority):
+    finding = FINDING | {"state": "bad", "text": '"' * 315, "remedy": "\\" * 315}
+    findings, code = examine_fake(hosts, authority, {"facts": FACTS, "findings": [finding] * 24})
+    assert findings["fake", "qemu"]["text"].startswith('"""')
+    assert code == BAD_THERE
+
+
+def test_a_peer_may_ask_for_the_whole_once_on_a_channel(hosts, daemons, authority):
+    with Peer.dial(hosts.a, hosts.b, authority.issue("hosta")) as peer:
+        peer.open("control")
+        for _ in range(2):
+            answer = peer.ask("doctor", brief=True)["return"]
+            assert (answer["findings"], answer["facts"]["qemu"]) == ([], "")
+        assert peer.ask("doctor")["return"]["facts"]["you"] == "hosta"
+        assert peer.ask("doctor")["error"]["class"] == "USAGE"
+        assert peer.ask("doctor", brief=True)["return"]["facts"]["libvirt_permitted"] is False
+
+
+def test_a_peer_may_not_ask_during_a_migration(hosts, daemons, authority, guest):
+    guest("vm", host=hosts.b, incoming=True, memory_mib=64).qmp("query-status")
+    with Peer.dial(hosts.a, hosts.b, authority.issue("hosta")) as peer:
+        prepare(peer, "vm")
+        assert peer.ask("doctor", brief=True)["error"]["class"] == "USAGE"
 
 
 # With libvirt on both hosts
