@@ -39,7 +39,7 @@ commonName = supplied
 """
         )
         _openssl(
-            "req", "-x509", *_new_key(self._key), "-out", self.ca, "-days", "2",
+            "req", "-x509", *_new_key(self._key), "-out", self.ca, "-days", "400",
             "-subj", f"/CN=culvert lab {name}",
             "-addext", "basicConstraints=critical,CA:TRUE",
             "-addext", "keyUsage=critical,keyCertSign,cRLSign",
@@ -49,7 +49,7 @@ commonName = supplied
         """A certificate and key in files called `name`.
 
         san         subjectAltName in openssl's words; by default "DNS:<name>.example"
-        not_before  a timedelta from now, as is not_after: by default an hour ago until tomorrow
+        not_before  a timedelta from now, as is not_after: by default an hour ago until in 100 days
         """
         san = san or f"DNS:{name}.example"
         issued = Certificate(
@@ -70,7 +70,7 @@ commonName = supplied
                 "-cert", self.ca, "-keyfile", self._key, "-extfile", extensions.name,
                 "-in", self.directory / f"{name}.csr", "-out", issued.certificate,
                 "-startdate", _moment(not_before, timedelta(hours=-1)),
-                "-enddate", _moment(not_after, timedelta(days=1)),
+                "-enddate", _moment(not_after, timedelta(days=100)),
             )  # fmt: skip
         return issued
 
@@ -78,6 +78,9 @@ commonName = supplied
         return self.issue(
             name, not_before=timedelta(days=-2), not_after=timedelta(days=-1), **options
         )
+
+    def issue_expiring_soon(self, name, **options):
+        return self.issue(name, not_after=timedelta(days=10), **options)
 
     def issue_not_yet_valid(self, name, **options):
         return self.issue(name, not_before=timedelta(days=1), not_after=timedelta(days=2), **options)

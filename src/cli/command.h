@@ -31,6 +31,7 @@ extern const struct command command_forward;
 extern const struct command command_peers;
 extern const struct command command_ping;
 extern const struct command command_bench;
+extern const struct command command_doctor;
 extern const struct command command_uri;
 extern const struct command command_token;
 extern const struct command command_exec;

@@ -8,7 +8,8 @@
 
 static const struct command *const commands[] = {&command_migrate, &command_status, &command_watch,
 	&command_switch, &command_cancel, &command_recover, &command_limit, &command_forward,
-	&command_peers, &command_ping, &command_bench, &command_uri, &command_token, &command_exec};
+	&command_peers, &command_ping, &command_bench, &command_doctor, &command_uri,
+	&command_token, &command_exec};
 
 #define COMMANDS_COUNT (sizeof(commands) / sizeof(commands[0]))
 

@@ -28,6 +28,7 @@ struct incoming {
 	int kept_qmp_fd;             /* its connection to QEMU; -1: none */
 	char token[OFFER_TOKEN_CHARACTERS + 1];
 	char rendezvous[RENDEZVOUS_TOKEN_CHARACTERS + 1]; /* empty: it has asked for none */
+	bool examined;                                    /* it was asked about this host */
 	bool attached;
 	int spare_fd;      /* the tunnel's end of the stream that a recovery would use; -1: none */
 	int spare_peek_fd; /* a duplicate of QEMU's end: readable once the source has sent */

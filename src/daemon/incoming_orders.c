@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/arguments.h"
+#include "daemon/doctor.h"
 #include "daemon/incoming_stream.h"
 #include "daemon/journal.h"
 #include "daemon/keep.h"
@@ -324,6 +325,22 @@ static json_t *make_rendezvous(struct incoming *incoming, struct error *err)
 	return json_pack("{ss}", "token", incoming->rendezvous);
 }
 
+/* Before a migration or instead of one; whole only once, for it starts programs. */
+static json_t *tell_facts(struct incoming *incoming, const json_t *arguments, struct error *err)
+{
+	bool brief = false;
+	const struct argument table[] = {{.key = "brief", .flag = &brief}};
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
+	if (incoming->migration || (incoming->examined && !brief)) {
+		error_set(err, ERROR_USAGE, "'doctor' comes once, and without a migration");
+		return NULL;
+	}
+	incoming->examined |= !brief;
+	return doctor_tell(incoming->daemon, incoming->peer, brief, err);
+}
+
 json_t *incoming_obey(
 	struct incoming *incoming, const struct control_command *command, struct error *err)
 {
@@ -333,6 +350,8 @@ json_t *incoming_obey(
 		return announce_postcopy(incoming, command->arguments, err);
 	if (strcmp(command->name, "finish") == 0)
 		return finish(incoming, command->arguments, err);
+	if (strcmp(command->name, "doctor") == 0)
+		return tell_facts(incoming, command->arguments, err);
 	if (arguments_read(command->arguments, NULL, 0, err) < 0)
 		return NULL;
 	if (strcmp(command->name, "ping") == 0)

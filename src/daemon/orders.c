@@ -12,6 +12,7 @@
 #include "daemon/bench.h"
 #include "daemon/channel.h"
 #include "daemon/contact.h"
+#include "daemon/doctor.h"
 #include "daemon/forward.h"
 #include "daemon/outgoing.h"
 #include "daemon/outgoing_libvirt.h"
@@ -230,6 +231,22 @@ failed:
 	return NULL;
 }
 
+static json_t *doctor(struct daemon *daemon, const json_t *arguments, struct error *err)
+{
+	const char *host = NULL;
+	const struct argument table[] = {{.key = "host", .text = &host}};
+	const struct config_peer *peer = NULL;
+
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
+	if (host) {
+		peer = find_peer(daemon, host, err);
+		if (!peer)
+			return NULL;
+	}
+	return doctor_examine(daemon, peer, err);
+}
+
 json_t *orders_connect(
 	struct daemon *daemon, const struct control_command *command, int fd, struct error *err)
 {
@@ -334,6 +351,8 @@ json_t *orders_obey(struct daemon *daemon, const struct control_command *command
 		return limit(daemon, arguments, err);
 	if (strcmp(command->name, "ping") == 0)
 		return ping(daemon, arguments, err);
+	if (strcmp(command->name, "doctor") == 0)
+		return doctor(daemon, arguments, err);
 	if (strcmp(command->name, "uri") == 0)
 		return uri(daemon, arguments, err);
 	if (strcmp(command->name, "status") != 0 && strcmp(command->name, "peers") != 0 &&

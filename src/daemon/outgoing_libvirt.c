@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "daemon/conversation.h"
+#include "daemon/preflight.h"
 #include "daemon/rendezvous.h"
 #include "daemon/switchover.h"
 #include "hypervisor/libvirt.h"
@@ -283,13 +284,22 @@ static void log_outcome(
 		failed ? "\"" : "");
 }
 
+/* What can be known beforehand, then the first call */
+static int begin(struct outgoing_libvirt *outgoing, struct error *err)
+{
+	if (preflight_libvirt(outgoing->daemon, outgoing->peer, outgoing->libvirt,
+		    outgoing->their_uri, err) < 0)
+		return -1;
+	migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
+	return run_once(outgoing, err);
+}
+
 static void talk(void *argument)
 {
 	struct outgoing_libvirt *outgoing = argument;
 	struct migration_outcome outcome = {0};
 
-	migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
-	if (run_once(outgoing, &outcome.failure) < 0)
+	if (begin(outgoing, &outcome.failure) < 0)
 		outcome_set(&outcome, PHASE_FAILED, GUEST_SOURCE, NULL);
 	else
 		settle(outgoing, &outcome);

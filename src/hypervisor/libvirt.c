@@ -2,10 +2,11 @@
 
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "hypervisor/libvirt_connection.h"
 
 struct libvirt {
 	virConnectPtr connection;
@@ -13,38 +14,6 @@ struct libvirt {
 	char uuid[VIR_UUID_STRING_BUFLEN];
 	char uri[256];
 };
-
-/* libvirt would print what it answers on standard error. */
-static void keep_quiet(void *unused, virErrorPtr error)
-{
-	(void)unused;
-	(void)error;
-}
-
-static void set_up(void)
-{
-	(void)virInitialize();
-	virSetErrorFunc(NULL, keep_quiet);
-}
-
-static int say(struct error *err, enum error_code code, const char *what)
-{
-	const char *words = virGetLastErrorMessage();
-
-	return error_set(err, code, "%s: %s", what, words ? words : "libvirt does not say why");
-}
-
-static virConnectPtr connect_to(const char *uri, struct error *err)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	virConnectPtr connection;
-
-	pthread_once(&once, set_up);
-	connection = virConnectOpen(uri);
-	if (!connection)
-		say(err, ERROR_LOCAL, "cannot reach libvirt");
-	return connection;
-}
 
 static virDomainPtr find(virConnectPtr connection, const char *domain)
 {
@@ -62,7 +31,7 @@ struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *
 		return NULL;
 	}
 	snprintf(libvirt->uri, sizeof(libvirt->uri), "%s", uri);
-	libvirt->connection = connect_to(uri, err);
+	libvirt->connection = libvirt_connection_open(uri, err);
 	if (!libvirt->connection) {
 		free(libvirt);
 		return NULL;
@@ -73,7 +42,7 @@ struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *
 	if (virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
 		error_set(err, ERROR_USAGE, "libvirt (%s) has no domain '%s'", uri, domain);
 	else
-		say(err, ERROR_HYPERVISOR, "cannot find the domain");
+		libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot find the domain");
 	libvirt_free(libvirt);
 	return NULL;
 }
@@ -127,7 +96,7 @@ static int call_migrate(struct libvirt *libvirt, const struct libvirt_route *rou
 	result = virDomainMigrateToURI3(
 		own->domain, route->libvirt_uri, parameters, count, flags_of(route));
 	if (result < 0)
-		say(err, ERROR_HYPERVISOR, "libvirt");
+		libvirt_connection_fail(err, ERROR_HYPERVISOR, "libvirt");
 	libvirt_free(own);
 	return result < 0 ? -1 : 0;
 }
@@ -145,7 +114,7 @@ int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, 
 		virTypedParamsAddString(&parameters, &count, &most, VIR_MIGRATE_PARAM_DISKS_URI,
 			route->disks_uri) < 0) {
 		virTypedParamsFree(parameters, count);
-		return say(err, ERROR_LOCAL, "cannot migrate");
+		return libvirt_connection_fail(err, ERROR_LOCAL, "cannot migrate");
 	}
 	result = call_migrate(libvirt, route, parameters, (unsigned)count, err);
 	virTypedParamsFree(parameters, count);
@@ -217,7 +186,7 @@ static int query(struct libvirt *libvirt, unsigned flags, struct migration_figur
 	unsigned long long limit_ms;
 
 	if (virDomainGetJobStats(libvirt->domain, &job, &parameters, &count, flags) < 0)
-		return say(err, ERROR_HYPERVISOR, "libvirt");
+		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "libvirt");
 	read_statistics(parameters, count, &now);
 	virTypedParamsFree(parameters, count);
 	now.state = state_of(libvirt, job, &now);
@@ -241,14 +210,14 @@ int libvirt_query_completed(
 int libvirt_switch_to_postcopy(struct libvirt *libvirt, struct error *err)
 {
 	if (virDomainMigrateStartPostCopy(libvirt->domain, 0) < 0)
-		return say(err, ERROR_HYPERVISOR, "cannot switch to post-copy");
+		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot switch to post-copy");
 	return 0;
 }
 
 int libvirt_cancel(struct libvirt *libvirt, struct error *err)
 {
 	if (virDomainAbortJob(libvirt->domain) < 0)
-		return say(err, ERROR_HYPERVISOR, "cannot cancel");
+		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot cancel");
 	return 0;
 }
 
@@ -282,7 +251,7 @@ int libvirt_hold(struct libvirt *libvirt, enum libvirt_hold *hold, struct error 
 		return 0;
 	}
 	if (virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
-		return say(err, ERROR_HYPERVISOR, "libvirt");
+		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "libvirt");
 	*hold = HOLD_NONE;
 	return 0;
 }
@@ -299,4 +268,19 @@ int libvirt_hold_at(const char *uri, const char *uuid, enum libvirt_hold *hold, 
 	result = libvirt_hold(libvirt, hold, err);
 	libvirt_free(libvirt);
 	return result;
+}
+
+int libvirt_memory(struct libvirt *libvirt, uint64_t *bytes, struct error *err)
+{
+	unsigned long kib = virDomainGetMaxMemory(libvirt->domain);
+	char *description = virDomainGetXMLDesc(libvirt->domain, 0);
+
+	if (kib == 0 || !description) {
+		free(description);
+		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot ask for its memory");
+	}
+	/* Huge pages were set aside: what else is free says nothing about them. */
+	*bytes = strstr(description, "<hugepages") ? 0 : (uint64_t)kib * 1024;
+	free(description);
+	return 0;
 }

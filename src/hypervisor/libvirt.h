@@ -60,6 +60,10 @@ int libvirt_switch_to_postcopy(struct libvirt *libvirt, struct error *err);
 /** Before post-copy only */
 int libvirt_cancel(struct libvirt *libvirt, struct error *err);
 
+/** The memory that it may come to have, which its destination must find; 0: in huge pages, of which
+ * there is no telling */
+int libvirt_memory(struct libvirt *libvirt, uint64_t *bytes, struct error *err);
+
 enum libvirt_hold {
 	HOLD_NONE,    /* no such domain here, or it is shut off */
 	HOLD_RUNNING, /* it runs */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "io/tls_error.h"
 
@@ -108,4 +109,36 @@ int identity_check_own(
 		return error_set(err, ERROR_LOCAL,
 			"%s certificate names nobody: it needs a DNS or URI subjectAltName", whose);
 	return 0;
+}
+
+/* INT64_MAX: a time that cannot be read, which no certificate that was verified has */
+static int64_t end_of(const X509 *certificate)
+{
+	struct tm parts;
+
+	if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &parts) != 1)
+		return INT64_MAX;
+	return (int64_t)timegm(&parts);
+}
+
+void identity_find_expiry(SSL_CTX *ssl, struct identity_expiry *expiry)
+{
+	X509_STORE_CTX *check = X509_STORE_CTX_new();
+	X509 *own = SSL_CTX_get0_certificate(ssl);
+	STACK_OF(X509) *chain = NULL;
+
+	*expiry = (struct identity_expiry){end_of(own), INT64_MAX};
+	SSL_CTX_get0_chain_certs(ssl, &chain);
+	if (check && X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ssl), own, chain) == 1) {
+		X509_STORE_CTX_set_flags(check, X509_V_FLAG_NO_CHECK_TIME);
+		(void)X509_verify_cert(check);
+		chain = X509_STORE_CTX_get0_chain(check);
+		for (int i = 1; i < sk_X509_num(chain); i++) {
+			int64_t end_s = end_of(sk_X509_value(chain, i));
+
+			if (end_s < expiry->authority_s)
+				expiry->authority_s = end_s;
+		}
+	}
+	X509_STORE_CTX_free(check);
 }

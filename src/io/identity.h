@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -27,5 +28,14 @@ enum identity_role {
  * ERROR_LOCAL with the remedy */
 int identity_check_own(
 	SSL_CTX *ssl, unsigned roles, const char *certificate_file, struct error *err);
+
+/* Until when, in seconds since 1970 */
+struct identity_expiry {
+	int64_t own_s;       /* the certificate */
+	int64_t authority_s; /* those that it was signed by: the first to end */
+};
+
+/** Of the certificate loaded into @ssl, also when it has passed */
+void identity_find_expiry(SSL_CTX *ssl, struct identity_expiry *expiry);
 
 #endif

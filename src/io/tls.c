@@ -316,6 +316,11 @@ void tls_context_free(struct tls_context *context)
 	free(context);
 }
 
+void tls_context_find_expiry(const struct tls_context *context, struct identity_expiry *expiry)
+{
+	identity_find_expiry(context->ssl, expiry);
+}
+
 struct tls_stream *tls_stream_new(
 	struct tls_context *context, int fd, bool acceptor, struct error *err)
 {

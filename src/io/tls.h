@@ -45,6 +45,9 @@ struct tls_context *tls_context_new(unsigned roles, const char *ca_file,
 	const char *certificate_file, const char *key_file, struct error *err);
 void tls_context_free(struct tls_context *context);
 
+/** Until when what was loaded is good */
+void tls_context_find_expiry(const struct tls_context *context, struct identity_expiry *expiry);
+
 /**
  * @fd        stays the caller's, and must outlive the stream
  * @acceptor  whether the other side connected

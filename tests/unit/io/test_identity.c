@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <time.h>
 
 #include "certificates.h"
 #include "io/identity.h"
@@ -166,6 +167,27 @@ static void names_beyond_the_room_are_cut(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void the_end_of_certificate_and_ca_is_found(void **state)
+{
+	struct fixture *fixture = *state;
+	struct certificate_plan plan = {.dns = "hosta.example", .ends_before_s = 1000};
+	struct identity_expiry expiry;
+	struct tm parts;
+	SSL_CTX *ssl = SSL_CTX_new(TLS_method());
+	X509 *certificate = issue(fixture, plan);
+
+	assert_int_equal(SSL_CTX_load_verify_file(ssl, fixture->authority.file), 1);
+	assert_int_equal(SSL_CTX_use_certificate(ssl, certificate), 1);
+	identity_find_expiry(ssl, &expiry);
+	assert_int_equal(ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &parts), 1);
+	assert_int_equal(expiry.own_s, timegm(&parts));
+	assert_int_equal(
+		ASN1_TIME_to_tm(X509_get0_notAfter(fixture->authority.certificate), &parts), 1);
+	assert_int_equal(expiry.authority_s, timegm(&parts));
+	assert_true(expiry.own_s != expiry.authority_s);
+	SSL_CTX_free(ssl);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +206,7 @@ int main(void)
 		TEST(a_certificate_without_names_says_so),
 		TEST(what_is_not_printable_in_a_name_is_replaced),
 		TEST(names_beyond_the_room_are_cut),
+		TEST(the_end_of_certificate_and_ca_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
