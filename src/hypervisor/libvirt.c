@@ -96,34 +96,92 @@ const char *libvirt_uuid(const struct libvirt *libvirt)
 	return libvirt->uuid;
 }
 
+static int read_version(virConnectPtr connection, uint64_t *version, struct error *err)
+{
+	unsigned long found;
+
+	if (virConnectGetVersion(connection, &found) < 0)
+		return say(err, ERROR_HYPERVISOR, "cannot find out the version of QEMU");
+	*version = found;
+	return 0;
+}
+
+int libvirt_version(struct libvirt *libvirt, uint64_t *version, struct error *err)
+{
+	return read_version(libvirt->connection, version, err);
+}
+
+int libvirt_version_at(const char *uri, uint64_t *version, struct error *err)
+{
+	virConnectPtr connection = connect_to(uri, err);
+	int result;
+
+	if (!connection)
+		return -1;
+	result = read_version(connection, version, err);
+	virConnectClose(connection);
+	return result;
+}
+
+/* What is settled once post-copy has begun, and not asked for again when it goes on */
+static unsigned flags_of_begin(const struct libvirt_options *options)
+{
+	unsigned flags = 0;
+
+	if (options->copy_storage == COPY_STORAGE_ALL)
+		flags |= VIR_MIGRATE_NON_SHARED_DISK;
+	if (options->copy_storage == COPY_STORAGE_INC)
+		flags |= VIR_MIGRATE_NON_SHARED_INC;
+	if (options->parallel_count > 0)
+		flags |= VIR_MIGRATE_PARALLEL;
+	if (options->compressed)
+		flags |= VIR_MIGRATE_COMPRESSED;
+	if (options->auto_converge)
+		flags |= VIR_MIGRATE_AUTO_CONVERGE;
+	return flags;
+}
+
 /* Peer-to-peer: without the client, this daemon, in between */
 static unsigned flags_of(const struct libvirt_route *route)
 {
 	unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER;
 
+	flags |= route->resume ? VIR_MIGRATE_POSTCOPY_RESUME : flags_of_begin(route->options);
+
 	if (route->mode != MODE_PRECOPY)
 		flags |= VIR_MIGRATE_POSTCOPY;
-	if (route->resume)
-		flags |= VIR_MIGRATE_POSTCOPY_RESUME;
-	if (route->persistent)
+	if (route->options->persistent)
 		flags |= VIR_MIGRATE_PERSIST_DEST;
-	if (route->undefine_source)
+	if (route->options->undefine_source)
 		flags |= VIR_MIGRATE_UNDEFINE_SOURCE;
 	return flags;
+}
+
+static int add_parameters(
+	virTypedParameterPtr *parameters, int *count, const struct libvirt_route *route)
+{
+	uint64_t parallel_count = route->options->parallel_count;
+	int most = 0;
+
+	/* With one of these URIs missing it would go over plain TCP, without a word. */
+	if (virTypedParamsAddString(
+		    parameters, count, &most, VIR_MIGRATE_PARAM_URI, route->migrate_uri) < 0 ||
+		virTypedParamsAddString(parameters, count, &most, VIR_MIGRATE_PARAM_DISKS_URI,
+			route->disks_uri) < 0)
+		return -1;
+	if (parallel_count == 0 || route->resume)
+		return 0;
+	return virTypedParamsAddInt(parameters, count, &most,
+		VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS, (int)parallel_count);
 }
 
 int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, struct error *err)
 {
 	virTypedParameterPtr parameters = NULL;
 	int count = 0;
-	int most = 0;
 	int result;
 
-	/* With one of these URIs missing it would go over plain TCP, without a word. */
-	if (virTypedParamsAddString(
-		    &parameters, &count, &most, VIR_MIGRATE_PARAM_URI, route->migrate_uri) < 0 ||
-		virTypedParamsAddString(&parameters, &count, &most, VIR_MIGRATE_PARAM_DISKS_URI,
-			route->disks_uri) < 0) {
+	if (add_parameters(&parameters, &count, route) < 0) {
 		virTypedParamsFree(parameters, count);
 		return say(err, ERROR_LOCAL, "cannot migrate");
 	}
@@ -171,7 +229,8 @@ static void read_statistics(
 	figures->dirty_rate_bytes_per_s = dirty_pages_per_s * page_bytes;
 }
 
-static enum migration_state state_of(struct libvirt *libvirt, int job)
+/* @memory_known  whether QEMU counts memory already: before, it copies disks */
+static enum migration_state state_of(struct libvirt *libvirt, int job, bool memory_known)
 {
 	int state;
 	int reason;
@@ -183,7 +242,9 @@ static enum migration_state state_of(struct libvirt *libvirt, int job)
 		if (reason == VIR_DOMAIN_PAUSED_POSTCOPY)
 			return MIGRATION_POSTCOPY;
 	}
-	return job == VIR_DOMAIN_JOB_NONE ? MIGRATION_NONE : MIGRATION_PRECOPY;
+	if (job == VIR_DOMAIN_JOB_NONE)
+		return MIGRATION_NONE;
+	return memory_known ? MIGRATION_PRECOPY : MIGRATION_SETUP;
 }
 
 static int query(struct libvirt *libvirt, unsigned flags, struct migration_figures *figures,
@@ -199,7 +260,7 @@ static int query(struct libvirt *libvirt, unsigned flags, struct migration_figur
 		return say(err, ERROR_HYPERVISOR, "libvirt");
 	read_statistics(parameters, count, &now);
 	virTypedParamsFree(parameters, count);
-	now.state = state_of(libvirt, job);
+	now.state = state_of(libvirt, job, now.ram_total_bytes > 0);
 	if (virDomainMigrateGetMaxDowntime(libvirt->domain, &limit_ms, 0) == 0)
 		now.downtime_limit_ms = limit_ms;
 	*figures = now;
