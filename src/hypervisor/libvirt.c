@@ -11,6 +11,7 @@ struct libvirt {
 	virConnectPtr connection;
 	virDomainPtr domain;
 	char uuid[VIR_UUID_STRING_BUFLEN];
+	char *uri;
 };
 
 /* libvirt would print what it answers on standard error. */
@@ -45,11 +46,15 @@ static virConnectPtr connect_to(const char *uri, struct error *err)
 	return connection;
 }
 
+/* @returns NULL: there is none, says VIR_ERR_NO_DOMAIN, or VIR_ERR_INVALID_ARG where it is no UUID
+ */
 static virDomainPtr find(virConnectPtr connection, const char *domain)
 {
 	virDomainPtr found = virDomainLookupByName(connection, domain);
 
-	return found ? found : virDomainLookupByUUIDString(connection, domain);
+	if (found || virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+		return found;
+	return virDomainLookupByUUIDString(connection, domain);
 }
 
 struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *err)
@@ -60,15 +65,20 @@ struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *
 		error_set(err, ERROR_LOCAL, "no memory");
 		return NULL;
 	}
-	libvirt->connection = connect_to(uri, err);
+	libvirt->uri = strdup(uri);
+	libvirt->connection = libvirt->uri ? connect_to(uri, err) : NULL;
 	if (!libvirt->connection) {
+		if (!libvirt->uri)
+			error_set(err, ERROR_LOCAL, "no memory");
+		free(libvirt->uri);
 		free(libvirt);
 		return NULL;
 	}
 	libvirt->domain = find(libvirt->connection, domain);
 	if (libvirt->domain && virDomainGetUUIDString(libvirt->domain, libvirt->uuid) == 0)
 		return libvirt;
-	if (virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
+	if (virGetLastErrorCode() == VIR_ERR_NO_DOMAIN ||
+		virGetLastErrorCode() == VIR_ERR_INVALID_ARG)
 		error_set(err, ERROR_USAGE, "libvirt (%s) has no domain '%s'", uri, domain);
 	else
 		say(err, ERROR_HYPERVISOR, "cannot find the domain");
@@ -83,6 +93,7 @@ void libvirt_free(struct libvirt *libvirt)
 	if (libvirt->domain)
 		virDomainFree(libvirt->domain);
 	virConnectClose(libvirt->connection);
+	free(libvirt->uri);
 	free(libvirt);
 }
 
@@ -177,19 +188,26 @@ static int add_parameters(
 
 int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, struct error *err)
 {
+	/* A connection of its own: on one that two threads use, libvirt 9.0 loses the wakeup of the
+	 * second, which then waits for the call of the first, this one, to return. */
+	struct libvirt *caller = libvirt_open(libvirt->uri, libvirt->uuid, err);
 	virTypedParameterPtr parameters = NULL;
 	int count = 0;
 	int result;
 
+	if (!caller)
+		return -1;
 	if (add_parameters(&parameters, &count, route) < 0) {
 		virTypedParamsFree(parameters, count);
+		libvirt_free(caller);
 		return say(err, ERROR_LOCAL, "cannot migrate");
 	}
 	result = virDomainMigrateToURI3(
-		libvirt->domain, route->libvirt_uri, parameters, (unsigned)count, flags_of(route));
+		caller->domain, route->libvirt_uri, parameters, (unsigned)count, flags_of(route));
 	if (result < 0)
 		say(err, ERROR_HYPERVISOR, "libvirt");
 	virTypedParamsFree(parameters, count);
+	libvirt_free(caller);
 	return result < 0 ? -1 : 0;
 }
 

@@ -26,6 +26,8 @@ def test_a_domain_moves(hosts, daemons, kernel, mode):
     assert_arrived(domain, hosts)
     (migration,) = daemons[0].migrations()
     assert migration["phase"] == "completed"
+    switched = f"migration.switch migration={migration['id']}" in daemons[0].log_text()
+    assert switched or mode != "postcopy"
     assert migration["guest"] == "destination"
     wait_until(lambda: nothing_left(hosts), "directories to go", timeout=10)
     assert tcp_ports(hosts) == {TCP_PORT, 16520}

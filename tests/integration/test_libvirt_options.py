@@ -119,6 +119,7 @@ def test_disks_move_with_what_is_written_meanwhile(hosts, daemons, kernel, mode)
 
     assert code == 0, follower.error_text + daemons[0].log_text()
     assert last["phase"] == "completed"
+    assert (mode == "postcopy") <= any(x["phase"] == "postcopy" for x in follower.seen)
     assert ports == {TCP_PORT, 16520}
     assert_arrived(domain, hosts)
     assert_same_images(hosts)
@@ -296,26 +297,28 @@ def test_a_libvirt_elsewhere_or_with_a_program_is_refused(hosts, daemons):
     assert daemons[0].migrations() == []
 
 
-@pytest.fixture
-def bare(hosts, daemons, kernel):
-    hosts.a.outside(hosts.a.qmp_directory).mkdir(exist_ok=True)
-    machine = Machine(hosts.a, "bare", kernel, memory_mib=64)
-    wait_until(hosts.a.outside(machine.qmp_path).exists, "its QMP socket")
-    yield machine, daemons[0]
-    machine.kill()
-
-
-@pytest.mark.parametrize("options", [
-    ("--persistent",), ("--undefine-source",), ("--copy-storage", "all"), ("--parallel", "2"),
-    ("--compressed",), ("--auto-converge",),
-], ids=lambda words: words[0])  # fmt: skip
-def test_a_bare_qemu_has_none_of_it(bare, options):
-    machine, daemon = bare
-
-    result = daemon.culvert("migrate", "bare", "hostb", *options)
+def test_a_domain_that_libvirt_does_not_have_is_refused(hosts, daemons):
+    result = migrate(daemons, "--persistent")
 
     assert result.returncode == 2
-    name = options[0][2:].replace("-", "_")
-    assert f"'bare' is a bare QEMU, and '{name}' is for a domain of libvirt only" in result.stderr
-    assert daemon.migrations() == []
+    assert "libvirt (qemu:///system) has no domain 'web1'" in result.stderr
+
+
+def test_a_bare_qemu_has_none_of_it(hosts, daemons, kernel):
+    hosts.a.outside(hosts.a.qmp_directory).mkdir(exist_ok=True)
+    machine = Machine(hosts.a, "bare", kernel, memory_mib=64)
     assert machine.status == "running"
+
+    for option, *value in (
+        ["persistent"], ["undefine-source"], ["copy-storage", "all"], ["parallel", "2"],
+        ["compressed"], ["auto-converge"],
+    ):  # fmt: skip
+        result = daemons[0].culvert("migrate", "bare", "hostb", f"--{option}", *value)
+        assert result.returncode == 2
+        name = option.replace("-", "_")
+        assert f"'bare' is a bare QEMU, and '{name}' is for a domain of libvirt" in result.stderr
+
+    assert daemons[0].migrations() == []
+    assert machine.migration()["status"] == "none"
+    assert machine.status == "running"
+    machine.kill()
