@@ -198,9 +198,10 @@ int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, 
 	if (!caller)
 		return -1;
 	if (add_parameters(&parameters, &count, route) < 0) {
+		say(err, ERROR_LOCAL, "cannot migrate");
 		virTypedParamsFree(parameters, count);
 		libvirt_free(caller);
-		return say(err, ERROR_LOCAL, "cannot migrate");
+		return -1;
 	}
 	result = virDomainMigrateToURI3(
 		caller->domain, route->libvirt_uri, parameters, (unsigned)count, flags_of(route));

@@ -3,7 +3,7 @@
  * libvirt migrates by itself, from its daemon to that of the other host (peer-to-peer); this driver
  * tells it where to go, and follows. Calls block, libvirt_migrate() until the migration is over:
  * they belong on threads of the migration, never on a loop. libvirt_migrate() runs on one thread
- * while another one asks.
+ * while another one asks, each over a connection of its own.
  *
  * Source: libvirt's libvirt-domain.h (9.0); what was measured of it is in docs/HYPERVISORS.md.
  */
