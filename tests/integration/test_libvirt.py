@@ -2,6 +2,7 @@
 
 import pytest
 from domains import (  # noqa: F401  (fixtures)
+    SLOW,
     assert_arrived,
     authority,
     begin,
@@ -21,6 +22,7 @@ URIS = ("--desturi", "{libvirt_uri}", "--migrateuri", "{migrate_uri}", "--disks-
 @pytest.mark.parametrize("mode", ["precopy", "postcopy", "hybrid"])
 def test_a_domain_moves(hosts, daemons, kernel, mode):
     domain = begin(hosts, kernel)
+    hosts.shape(SLOW)
     result = daemons[0].culvert("migrate", "web1", "hostb", "--mode", mode)
     assert result.returncode == 0, result.stderr + daemons[0].log_text()
     assert_arrived(domain, hosts)
