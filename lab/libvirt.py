@@ -4,7 +4,9 @@ Such a host has mounts of its own, so that both have the same paths, as libvirt 
 keeps in /run, /etc/libvirt and the like lies below its directory.
 """
 
+import json
 import pathlib
+import string
 import subprocess
 import uuid
 
@@ -15,6 +17,7 @@ from lab.wait import wait_until
 
 URI = "qemu:///system"
 TCP_PORT = 16509
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 MOUNTS = {
     "run": "/run",
     "etc-libvirt": "/etc/libvirt",
@@ -95,9 +98,19 @@ class LibvirtHost(Host):
         return self.run("virsh", "-q", "-c", URI, *words, check=check, timeout=timeout)
 
     def destroy_domains(self):
-        listed = self.virsh("list", "--name", check=False)
+        """And undefine them"""
+        listed = self.virsh("list", "--all", "--name", check=False)
         for name in listed.stdout.split():
             self.virsh("destroy", name, check=False)
+            self.virsh("undefine", name, check=False)
+
+    def monitor(self, domain, command, **arguments):
+        """A command of QMP; its answer"""
+        words = json.dumps({"execute": command, "arguments": arguments})
+        answer = json.loads(self.virsh("qemu-monitor-command", domain, words).stdout)
+        if "error" in answer:
+            raise RuntimeError(f"{command}: {answer['error']['desc']}")
+        return answer["return"]
 
     def end_processes(self):
         if self._holder:
@@ -123,36 +136,45 @@ class LibvirtHosts(Hosts):
 
 
 class Domain(Console):
-    """A transient domain that runs the test guest on `host`, and its console wherever it is then.
+    """A domain that runs the test guest on `host`, and its console wherever it is then.
 
-    dirty   options of the guest's program, as for lab.machine.Machine
+    dirty       options of the guest's program, as for lab.machine.Machine
+    disks       paths of images, the same on both hosts
+    format      of all of them
+    persistent  False: it is gone with its end
     """
 
-    def __init__(self, host, name, kernel, memory_mib=160, dirty=None):
+    def __init__(self, host, name, kernel, memory_mib=160, dirty=None, disks=(), format="raw",
+                 persistent=False):  # fmt: skip
         self.name = name
         self._serial = f"/var/log/libvirt/{name}.serial"
         self._console = f"/run/{name}.console"
         path = host.root / f"{name}.xml"
-        path.write_text(self._xml(kernel, memory_mib, dirty or {}))
+        path.write_text(self._xml(kernel, memory_mib, dirty or {}, disks, format))
         self.now_on(host)
         for log in host.log_directory.parent.parent.glob(f"*/root/log/{name}.serial"):
             log.unlink()  # of an earlier domain of that name, on either host
-        host.virsh("create", path)
+        if persistent:
+            host.virsh("define", path)
+            host.virsh("start", name)
+        else:
+            host.virsh("create", path)
 
-    def _xml(self, kernel, memory_mib, dirty):
+    def _xml(self, kernel, memory_mib, dirty, disks, format):
         options = " ".join(f"dirty.{key}={value}" for key, value in dirty.items())
-        return f"""<domain type='qemu'><name>{self.name}</name>
- <memory unit='KiB'>{memory_mib * 1024 + ODD_KIB}</memory><vcpu>1</vcpu>
+        return f"""<domain type='qemu' xmlns:qemu='{QEMU_NAMESPACE}'><name>{self.name}</name>
+ <memory unit='MiB'>{memory_mib}</memory><vcpu>1</vcpu>
  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
   <kernel>{kernel.vmlinuz}</kernel><initrd>{kernel.initrd}</initrd>
   <cmdline>{KERNEL_OPTIONS} {options}</cmdline></os>
  <cpu mode='custom' match='exact'><model fallback='allow'>qemu64</model></cpu>
  <features><acpi/></features><on_crash>preserve</on_crash>
  <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-  <controller type='usb' model='none'/>
+  <controller type='usb' model='none'/>{_disks(disks, format)}
   <serial type='unix'><source mode='bind' path='{self._console}'/>
    <log file='{self._serial}' append='on'/></serial>
   <memballoon model='none'/></devices>
+{_odd_memory(memory_mib)}
 </domain>
 """
 
@@ -169,3 +191,20 @@ class Domain(Console):
     def state_on(self, host):
         """"running (booted)", "paused (post-copy)", ...; "" where it is unknown"""
         return host.virsh("domstate", "--reason", self.name, check=False).stdout.strip()
+
+
+def _odd_memory(mib):
+    """libvirt makes whole MiB of a domain's memory, with which this QEMU loses writes: see lab.machine."""
+    size = f"{mib * 1024 + ODD_KIB}k"
+    words = ["-m", f"size={size}", "-object", f"memory-backend-ram,id=odd,size={size}",
+             "-machine", "memory-backend=odd"]  # fmt: skip
+    arguments = "".join(f"<qemu:arg value='{word}'/>" for word in words)
+    return f" <qemu:commandline>{arguments}</qemu:commandline>"
+
+
+def _disks(paths, format):
+    return "".join(
+        f"<disk type='file' device='disk'><driver name='qemu' type='{format}'/>"
+        f"<source file='{path}'/><target dev='vd{letter}' bus='virtio'/></disk>"
+        for letter, path in zip(string.ascii_lowercase, paths)
+    )

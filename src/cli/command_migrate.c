@@ -9,15 +9,29 @@
 #include "cli/snapshot.h"
 #include "control/client.h"
 
+static json_t *number(uint64_t given)
+{
+	return given ? json_integer((json_int_t)given) : NULL;
+}
+
+static json_t *flag(bool given)
+{
+	return given ? json_true() : NULL;
+}
+
+/* Absent: the daemon's default */
 static json_t *build_arguments(const struct options *options)
 {
-	json_t *bandwidth =
-		options->bandwidth ? json_integer((json_int_t)options->bandwidth) : NULL;
-
-	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b, s:o*}", "vm", options->operands[0],
-		"host", options->operands[1], "mode", options->mode, "switch", options->switch_rule,
-		"destination_vm", options->destination_vm, "quit_source", options->quit_source,
-		"bandwidth_bytes_per_s", bandwidth);
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b, s:o*, s:s*, s:s*, s:o*, s:o*, s:o*, "
+			 "s:o*, s:o*}",
+		"vm", options->operands[0], "host", options->operands[1], "mode", options->mode,
+		"switch", options->switch_rule, "destination_vm", options->destination_vm,
+		"quit_source", options->quit_source, "bandwidth_bytes_per_s",
+		number(options->bandwidth), "connect", options->connect, "copy_storage",
+		options->copy_storage, "parallel", number(options->parallel), "persistent",
+		flag(options->persistent), "undefine_source", flag(options->undefine_source),
+		"compressed", flag(options->compressed), "auto_converge",
+		flag(options->auto_converge));
 }
 
 static int say_unanswered(const struct options *options)
@@ -93,7 +107,9 @@ static int run(const struct options *options, struct error *err)
 const struct command command_migrate = {
 	.name = "migrate",
 	.synopsis = "VM HOST [--mode MODE] [--switch RULE] [--destination-vm NAME] [--quit-source] "
-		    "[--bandwidth RATE] [--detach] [--json]",
+		    "[--bandwidth RATE] [--connect URI] [--persistent] [--undefine-source] "
+		    "[--copy-storage all|inc] [--parallel N] [--compressed] [--auto-converge] "
+		    "[--detach] [--json]",
 	.summary = "move a running virtual machine to another host",
 	.help = "  --mode MODE            hybrid (default), precopy or postcopy\n"
 		"  --switch RULE          when hybrid goes over to post-copy: auto (default), "
@@ -106,9 +122,23 @@ const struct command command_migrate = {
 		"  --detach               return when the migration has begun\n"
 		"  --json                 print every change as one line of JSON, the end last\n"
 		"\n"
+		"Of domains of libvirt:\n"
+		"  --connect URI          the libvirt here, if it is not qemu:///system\n"
+		"  --persistent           define the domain on HOST\n"
+		"  --undefine-source      ... and here not any more\n"
+		"  --copy-storage all|inc copy disks that the hosts do not share: whole, or only "
+		"the\n"
+		"                         topmost image of each; HOST has images of the same size\n"
+		"  --parallel N           N streams for memory; before QEMU 10.1 with --mode "
+		"precopy\n"
+		"  --compressed           send differences of pages that are sent again\n"
+		"  --auto-converge        slow the guest down until pre-copy ends\n"
+		"\n"
 		"Ctrl-C leaves; the migration goes on.\n",
 	.allowed = OPTION_MODE | OPTION_SWITCH | OPTION_DESTINATION_VM | OPTION_QUIT_SOURCE |
-		OPTION_BANDWIDTH | OPTION_DETACH | OPTION_JSON,
+		OPTION_BANDWIDTH | OPTION_CONNECT | OPTION_PERSISTENT | OPTION_UNDEFINE_SOURCE |
+		OPTION_COPY_STORAGE | OPTION_PARALLEL | OPTION_COMPRESSED | OPTION_AUTO_CONVERGE |
+		OPTION_DETACH | OPTION_JSON,
 	.fewest_operands = 2,
 	.most_operands = 2,
 	.run = run,

@@ -23,6 +23,13 @@ static const struct option every_option[] = {
 	{"channels", required_argument, NULL, OPTION_CHANNELS},
 	{"bandwidth", required_argument, NULL, OPTION_BANDWIDTH},
 	{"host", no_argument, NULL, OPTION_HOST},
+	{"persistent", no_argument, NULL, OPTION_PERSISTENT},
+	{"undefine-source", no_argument, NULL, OPTION_UNDEFINE_SOURCE},
+	{"copy-storage", required_argument, NULL, OPTION_COPY_STORAGE},
+	{"parallel", required_argument, NULL, OPTION_PARALLEL},
+	{"compressed", no_argument, NULL, OPTION_COMPRESSED},
+	{"auto-converge", no_argument, NULL, OPTION_AUTO_CONVERGE},
+	{"connect", required_argument, NULL, OPTION_CONNECT},
 };
 
 #define EVERY_OPTION_COUNT (sizeof(every_option) / sizeof(every_option[0]))
@@ -62,51 +69,76 @@ static int take_bandwidth(struct options *options, struct error *err)
 	return 0;
 }
 
+/* @returns NULL: it is no flag */
+static bool *flag_of(struct options *options, enum option_name name)
+{
+	const struct {
+		enum option_name name;
+		bool *flag;
+	} table[] = {
+		{OPTION_HELP, &options->help},
+		{OPTION_VERSION, &options->version},
+		{OPTION_JSON, &options->json},
+		{OPTION_QUIT_SOURCE, &options->quit_source},
+		{OPTION_DETACH, &options->detach},
+		{OPTION_HOST, &options->host},
+		{OPTION_PERSISTENT, &options->persistent},
+		{OPTION_UNDEFINE_SOURCE, &options->undefine_source},
+		{OPTION_COMPRESSED, &options->compressed},
+		{OPTION_AUTO_CONVERGE, &options->auto_converge},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (table[i].name == name)
+			return table[i].flag;
+	}
+	return NULL;
+}
+
+/* @returns NULL: it is no text that is taken as it stands */
+static const char **text_of(struct options *options, enum option_name name)
+{
+	const struct {
+		enum option_name name;
+		const char **text;
+	} table[] = {
+		{OPTION_SOCKET, &options->socket_path},
+		{OPTION_MODE, &options->mode},
+		{OPTION_SWITCH, &options->switch_rule},
+		{OPTION_LISTEN, &options->listen},
+		{OPTION_DESTINATION_VM, &options->destination_vm},
+		{OPTION_COPY_STORAGE, &options->copy_storage},
+		{OPTION_CONNECT, &options->connect},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (table[i].name == name)
+			return table[i].text;
+	}
+	return NULL;
+}
+
 static int take_option(struct options *options, enum option_name name, struct error *err)
 {
-	switch (name) {
-	case OPTION_SOCKET:
-		options->socket_path = optarg;
+	bool *flag = flag_of(options, name);
+	const char **text = text_of(options, name);
+
+	if (flag)
+		*flag = true;
+	if (text)
+		*text = optarg;
+	if (flag || text)
 		return 0;
-	case OPTION_HELP:
-		options->help = true;
-		return 0;
-	case OPTION_VERSION:
-		options->version = true;
-		return 0;
-	case OPTION_JSON:
-		options->json = true;
-		return 0;
-	case OPTION_MODE:
-		options->mode = optarg;
-		return 0;
-	case OPTION_SWITCH:
-		options->switch_rule = optarg;
-		return 0;
-	case OPTION_LISTEN:
-		options->listen = optarg;
-		return 0;
-	case OPTION_DESTINATION_VM:
-		options->destination_vm = optarg;
-		return 0;
-	case OPTION_QUIT_SOURCE:
-		options->quit_source = true;
-		return 0;
-	case OPTION_DETACH:
-		options->detach = true;
-		return 0;
-	case OPTION_HOST:
-		options->host = true;
-		return 0;
-	case OPTION_BANDWIDTH:
+	if (name == OPTION_BANDWIDTH)
 		return take_bandwidth(options, err);
-	case OPTION_COUNT:
+	if (name == OPTION_COUNT)
 		return take_number("--count", 1000, &options->count, err);
-	case OPTION_TIME:
+	if (name == OPTION_TIME)
 		return take_number("--time", 60, &options->time_s, err);
-	case OPTION_CHANNELS:
+	if (name == OPTION_CHANNELS)
 		return take_number("--channels", 16, &options->channels, err);
-	}
+	if (name == OPTION_PARALLEL)
+		return take_number("--parallel", 255, &options->parallel, err);
 	return error_set(err, ERROR_NONE, "an option without a meaning");
 }
 

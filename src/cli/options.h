@@ -25,6 +25,13 @@ enum option_name {
 	OPTION_CHANNELS = 1 << 20,
 	OPTION_BANDWIDTH = 1 << 21,
 	OPTION_HOST = 1 << 22,
+	OPTION_PERSISTENT = 1 << 23,
+	OPTION_UNDEFINE_SOURCE = 1 << 24,
+	OPTION_COPY_STORAGE = 1 << 25,
+	OPTION_PARALLEL = 1 << 26,
+	OPTION_COMPRESSED = 1 << 27,
+	OPTION_AUTO_CONVERGE = 1 << 28,
+	OPTION_CONNECT = 1 << 29,
 };
 
 struct options {
@@ -33,7 +40,13 @@ struct options {
 	const char *switch_rule;    /* as mode */
 	const char *destination_vm; /* as mode */
 	const char *listen;         /* NULL: not given */
+	const char *copy_storage;   /* NULL: not given */
+	const char *connect;        /* NULL: the daemon's default */
 	bool quit_source;
+	bool persistent;
+	bool undefine_source;
+	bool compressed;
+	bool auto_converge;
 	bool json;
 	bool detach;
 	bool help;
@@ -43,6 +56,7 @@ struct options {
 	uint64_t count;        /* 0: the daemon's default */
 	uint64_t time_s;       /* 0: not given */
 	uint64_t channels;     /* as time_s */
+	uint64_t parallel;     /* as time_s */
 	char *const *operands; /* of the command line; NULL after the last */
 	int operand_count;
 };

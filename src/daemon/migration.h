@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "control/phase.h"
 #include "hypervisor/figures.h"
+#include "hypervisor/libvirt_options.h"
 
 /* When hybrid switches; always at the end of a pass */
 struct switch_policy {
@@ -33,9 +34,8 @@ struct migration_plan {
 	enum migration_mode mode;
 	struct switch_policy policy;
 	bool quit_source;
-	bool persistent;      /* libvirt: define the domain on the destination */
-	bool undefine_source; /* libvirt: ... and not here any more */
-	uint64_t bandwidth;   /* bytes/s at most, to begin with; 0: no limit */
+	struct libvirt_options libvirt; /* what a bare QEMU cannot do */
+	uint64_t bandwidth;             /* bytes/s at most, to begin with; 0: no limit */
 };
 
 struct migration_outcome {

@@ -43,7 +43,8 @@ static int check_rate(uint64_t bytes_per_s, struct error *err)
 static int read_plan(const json_t *arguments, struct migration_plan *plan, struct error *err)
 {
 	const char *vm = NULL, *host = NULL, *destination_vm = NULL;
-	const char *mode = "hybrid", *policy = NULL;
+	const char *mode = "hybrid", *policy = NULL, *connect = NULL, *copy_storage = NULL;
+	struct libvirt_options *libvirt = &plan->libvirt;
 	const struct argument table[] = {
 		{.key = "vm", .required = true, .text = &vm},
 		{.key = "host", .required = true, .text = &host},
@@ -51,8 +52,13 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 		{.key = "switch", .text = &policy},
 		{.key = "destination_vm", .text = &destination_vm},
 		{.key = "quit_source", .flag = &plan->quit_source},
-		{.key = "persistent", .flag = &plan->persistent},
-		{.key = "undefine_source", .flag = &plan->undefine_source},
+		{.key = "persistent", .flag = &libvirt->persistent},
+		{.key = "undefine_source", .flag = &libvirt->undefine_source},
+		{.key = "connect", .text = &connect},
+		{.key = "copy_storage", .text = &copy_storage},
+		{.key = "parallel", .number = &libvirt->parallel_count},
+		{.key = "compressed", .flag = &libvirt->compressed},
+		{.key = "auto_converge", .flag = &libvirt->auto_converge},
 		{.key = "bandwidth_bytes_per_s", .number = &plan->bandwidth},
 	};
 
@@ -62,20 +68,33 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 		copy_name(plan->destination_vm, destination_vm ? destination_vm : vm,
 			"destination_vm", err) < 0 ||
 		migration_mode_parse(mode, &plan->mode, err) < 0 ||
-		check_rate(plan->bandwidth, err) < 0)
+		check_rate(plan->bandwidth, err) < 0 ||
+		(connect && libvirt_options_set_uri(libvirt, connect, err) < 0) ||
+		(copy_storage && libvirt_options_set_copy_storage(libvirt, copy_storage, err) < 0))
 		return -1;
+	if (libvirt->parallel_count > LIBVIRT_PARALLEL_MOST)
+		return error_set(err, ERROR_USAGE, "'parallel' is at most %d streams",
+			LIBVIRT_PARALLEL_MOST);
 	if (policy && plan->mode != MODE_HYBRID)
 		return error_set(err, ERROR_USAGE, "'switch' belongs to mode hybrid only");
 	return switch_policy_parse(policy ? policy : "auto", &plan->policy, err);
 }
 
-/* A bare QEMU is known by its QMP socket, a domain of libvirt by its name or UUID. */
+/* A bare QEMU is known by its QMP socket, a domain of libvirt by its name or UUID. Who names a
+ * libvirt means its domain, whatever else is called so. */
 static int start_migration(struct daemon *daemon, struct migration_plan *plan, struct error *err)
 {
+	const char *given = libvirt_options_given(&plan->libvirt);
 	struct error ignored;
 
-	if (!qemu_exists(daemon->config->qmp_directory, plan->vm) &&
-		outgoing_libvirt_knows(plan->vm, &ignored))
+	if (!*plan->libvirt.uri && qemu_exists(daemon->config->qmp_directory, plan->vm)) {
+		if (!given)
+			return outgoing_start(daemon, plan, err);
+		return error_set(err, ERROR_USAGE,
+			"'%s' is a bare QEMU, and '%s' is for a domain of libvirt only", plan->vm,
+			given);
+	}
+	if (given || outgoing_libvirt_knows(plan->vm, &ignored))
 		return outgoing_libvirt_start(daemon, plan, err);
 	return outgoing_start(daemon, plan, err);
 }

@@ -13,8 +13,6 @@
 #include "daemon/switchover.h"
 #include "hypervisor/libvirt.h"
 
-#define URI "qemu:///system"
-
 /* How often libvirt is asked how far it is; it asks QEMU each time */
 #define TURN_US 200000
 /* Between attempts to reach the libvirt of either host, or to go on */
@@ -72,8 +70,7 @@ static void *call_libvirt(void *argument)
 		.disks_uri = uris[RENDEZVOUS_DISKS],
 		.mode = outgoing->plan.mode,
 		.resume = outgoing->resume,
-		.persistent = outgoing->plan.persistent,
-		.undefine_source = outgoing->plan.undefine_source,
+		.options = &outgoing->plan.libvirt,
 	};
 
 	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++) {
@@ -106,7 +103,9 @@ static void obey(struct outgoing_libvirt *outgoing)
 	struct error err;
 
 	take_requests(outgoing);
-	if (outgoing->switched || outgoing->figures.state != MIGRATION_PRECOPY)
+	if (outgoing->switched ||
+		(outgoing->figures.state != MIGRATION_PRECOPY &&
+			outgoing->figures.state != MIGRATION_SETUP))
 		return;
 	if (outgoing->cancel_requested) {
 		if (libvirt_cancel(outgoing->libvirt, &err) < 0)
@@ -116,7 +115,8 @@ static void obey(struct outgoing_libvirt *outgoing)
 	}
 	outgoing->switch_requested |= switchover_due(&outgoing->switchover, &outgoing->figures,
 		migration_elapsed_ms(outgoing->migration));
-	if (!outgoing->switch_requested || outgoing->plan.mode == MODE_PRECOPY)
+	if (!outgoing->switch_requested || outgoing->plan.mode == MODE_PRECOPY ||
+		outgoing->figures.state == MIGRATION_SETUP)
 		return;
 	migration_hasten(outgoing->migration);
 	if (libvirt_switch_to_postcopy(outgoing->libvirt, &err) < 0) {
@@ -159,7 +159,8 @@ static int hold_here(struct outgoing_libvirt *outgoing, enum libvirt_hold *hold,
 {
 	if (libvirt_hold(outgoing->libvirt, hold, err) == 0)
 		return 0;
-	return libvirt_hold_at(URI, libvirt_uuid(outgoing->libvirt), hold, err);
+	return libvirt_hold_at(libvirt_options_uri(&outgoing->plan.libvirt),
+		libvirt_uuid(outgoing->libvirt), hold, err);
 }
 
 /* Whose the guest is, by both hosts. @returns false: one of them cannot be asked */
@@ -284,11 +285,37 @@ static void log_outcome(
 		failed ? "\"" : "");
 }
 
+/* The other host's QEMU is as much concerned. */
+static int check_there(struct outgoing_libvirt *outgoing, struct error *err)
+{
+	const struct libvirt_options *options = &outgoing->plan.libvirt;
+	uint64_t version;
+
+	if (options->parallel_count == 0)
+		return 0;
+	if (libvirt_version_at(outgoing->their_uri, &version, err) < 0)
+		return error_prefix(err, "%s", outgoing->peer->name);
+	return libvirt_options_check(
+		options, outgoing->plan.mode, version, outgoing->peer->name, err);
+}
+
+static int check_here(struct libvirt *libvirt, const struct migration_plan *plan, struct error *err)
+{
+	uint64_t version;
+
+	if (plan->libvirt.parallel_count == 0)
+		return 0;
+	if (libvirt_version(libvirt, &version, err) < 0)
+		return -1;
+	return libvirt_options_check(&plan->libvirt, plan->mode, version, "this host", err);
+}
+
 /* What can be known beforehand, then the first call */
 static int begin(struct outgoing_libvirt *outgoing, struct error *err)
 {
 	if (preflight_libvirt(outgoing->daemon, outgoing->peer, outgoing->libvirt,
-		    outgoing->their_uri, err) < 0)
+		    outgoing->their_uri, err) < 0 ||
+		check_there(outgoing, err) < 0)
 		return -1;
 	migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
 	return run_once(outgoing, err);
@@ -311,7 +338,7 @@ static void talk(void *argument)
 
 bool outgoing_libvirt_knows(const char *domain, struct error *err)
 {
-	struct libvirt *libvirt = libvirt_open(URI, domain, err);
+	struct libvirt *libvirt = libvirt_open(LIBVIRT_URI, domain, err);
 
 	libvirt_free(libvirt);
 	return libvirt != NULL;
@@ -345,8 +372,9 @@ int outgoing_libvirt_start(struct daemon *daemon, struct migration_plan *plan, s
 	outgoing = calloc(1, sizeof(*outgoing));
 	if (!outgoing)
 		return error_set(err, ERROR_LOCAL, "no memory");
-	outgoing->libvirt = libvirt_open(URI, plan->vm, err);
-	if (!outgoing->libvirt) {
+	outgoing->libvirt = libvirt_open(libvirt_options_uri(&plan->libvirt), plan->vm, err);
+	if (!outgoing->libvirt || check_here(outgoing->libvirt, plan, err) < 0) {
+		libvirt_free(outgoing->libvirt);
 		free(outgoing);
 		return -1;
 	}

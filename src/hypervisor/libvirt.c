@@ -12,14 +12,18 @@ struct libvirt {
 	virConnectPtr connection;
 	virDomainPtr domain;
 	char uuid[VIR_UUID_STRING_BUFLEN];
-	char uri[256];
+	char *uri;
 };
 
+/* @returns NULL: there is none, says VIR_ERR_NO_DOMAIN, or VIR_ERR_INVALID_ARG where it is no UUID
+ */
 static virDomainPtr find(virConnectPtr connection, const char *domain)
 {
 	virDomainPtr found = virDomainLookupByName(connection, domain);
 
-	return found ? found : virDomainLookupByUUIDString(connection, domain);
+	if (found || virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+		return found;
+	return virDomainLookupByUUIDString(connection, domain);
 }
 
 struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *err)
@@ -30,16 +34,20 @@ struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *
 		error_set(err, ERROR_LOCAL, "no memory");
 		return NULL;
 	}
-	snprintf(libvirt->uri, sizeof(libvirt->uri), "%s", uri);
-	libvirt->connection = libvirt_connection_open(uri, err);
+	libvirt->uri = strdup(uri);
+	libvirt->connection = libvirt->uri ? libvirt_connection_open(uri, err) : NULL;
 	if (!libvirt->connection) {
+		if (!libvirt->uri)
+			error_set(err, ERROR_LOCAL, "no memory");
+		free(libvirt->uri);
 		free(libvirt);
 		return NULL;
 	}
 	libvirt->domain = find(libvirt->connection, domain);
 	if (libvirt->domain && virDomainGetUUIDString(libvirt->domain, libvirt->uuid) == 0)
 		return libvirt;
-	if (virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
+	if (virGetLastErrorCode() == VIR_ERR_NO_DOMAIN ||
+		virGetLastErrorCode() == VIR_ERR_INVALID_ARG)
 		error_set(err, ERROR_USAGE, "libvirt (%s) has no domain '%s'", uri, domain);
 	else
 		libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot find the domain");
@@ -54,6 +62,7 @@ void libvirt_free(struct libvirt *libvirt)
 	if (libvirt->domain)
 		virDomainFree(libvirt->domain);
 	virConnectClose(libvirt->connection);
+	free(libvirt->uri);
 	free(libvirt);
 }
 
@@ -67,58 +76,109 @@ const char *libvirt_uuid(const struct libvirt *libvirt)
 	return libvirt->uuid;
 }
 
+static int read_version(virConnectPtr connection, uint64_t *version, struct error *err)
+{
+	unsigned long found;
+
+	if (virConnectGetVersion(connection, &found) < 0)
+		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot find out the version of QEMU");
+	*version = found;
+	return 0;
+}
+
+int libvirt_version(struct libvirt *libvirt, uint64_t *version, struct error *err)
+{
+	return read_version(libvirt->connection, version, err);
+}
+
+int libvirt_version_at(const char *uri, uint64_t *version, struct error *err)
+{
+	virConnectPtr connection = libvirt_connection_open(uri, err);
+	int result;
+
+	if (!connection)
+		return -1;
+	result = read_version(connection, version, err);
+	virConnectClose(connection);
+	return result;
+}
+
+/* What is settled once post-copy has begun, and not asked for again when it goes on */
+static unsigned flags_of_begin(const struct libvirt_options *options)
+{
+	unsigned flags = 0;
+
+	if (options->copy_storage == COPY_STORAGE_ALL)
+		flags |= VIR_MIGRATE_NON_SHARED_DISK;
+	if (options->copy_storage == COPY_STORAGE_INC)
+		flags |= VIR_MIGRATE_NON_SHARED_INC;
+	if (options->parallel_count > 0)
+		flags |= VIR_MIGRATE_PARALLEL;
+	if (options->compressed)
+		flags |= VIR_MIGRATE_COMPRESSED;
+	if (options->auto_converge)
+		flags |= VIR_MIGRATE_AUTO_CONVERGE;
+	return flags;
+}
+
 /* Peer-to-peer: without the client, this daemon, in between */
 static unsigned flags_of(const struct libvirt_route *route)
 {
 	unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER;
 
+	flags |= route->resume ? VIR_MIGRATE_POSTCOPY_RESUME : flags_of_begin(route->options);
+
 	if (route->mode != MODE_PRECOPY)
 		flags |= VIR_MIGRATE_POSTCOPY;
-	if (route->resume)
-		flags |= VIR_MIGRATE_POSTCOPY_RESUME;
-	if (route->persistent)
+	if (route->options->persistent)
 		flags |= VIR_MIGRATE_PERSIST_DEST;
-	if (route->undefine_source)
+	if (route->options->undefine_source)
 		flags |= VIR_MIGRATE_UNDEFINE_SOURCE;
 	return flags;
 }
 
-/* Over a connection of its own: libvirt 9.0 may lose the answers of calls that are made on one
- * connection while another waits. */
-static int call_migrate(struct libvirt *libvirt, const struct libvirt_route *route,
-	virTypedParameterPtr parameters, unsigned count, struct error *err)
+static int add_parameters(
+	virTypedParameterPtr *parameters, int *count, const struct libvirt_route *route)
 {
-	struct libvirt *own = libvirt_open(libvirt->uri, libvirt->uuid, err);
-	int result;
+	uint64_t parallel_count = route->options->parallel_count;
+	int most = 0;
 
-	if (!own)
+	/* With one of these URIs missing it would go over plain TCP, without a word. */
+	if (virTypedParamsAddString(
+		    parameters, count, &most, VIR_MIGRATE_PARAM_URI, route->migrate_uri) < 0 ||
+		virTypedParamsAddString(parameters, count, &most, VIR_MIGRATE_PARAM_DISKS_URI,
+			route->disks_uri) < 0)
 		return -1;
-	result = virDomainMigrateToURI3(
-		own->domain, route->libvirt_uri, parameters, count, flags_of(route));
-	if (result < 0)
-		libvirt_connection_fail(err, ERROR_HYPERVISOR, "libvirt");
-	libvirt_free(own);
-	return result < 0 ? -1 : 0;
+	if (parallel_count == 0 || route->resume)
+		return 0;
+	return virTypedParamsAddInt(parameters, count, &most,
+		VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS, (int)parallel_count);
 }
 
 int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, struct error *err)
 {
+	/* A connection of its own: on one that two threads use, libvirt 9.0 loses the wakeup of the
+	 * second, which then waits for the call of the first, this one, to return. */
+	struct libvirt *caller = libvirt_open(libvirt->uri, libvirt->uuid, err);
 	virTypedParameterPtr parameters = NULL;
 	int count = 0;
-	int most = 0;
 	int result;
 
-	/* With one of these URIs missing it would go over plain TCP, without a word. */
-	if (virTypedParamsAddString(
-		    &parameters, &count, &most, VIR_MIGRATE_PARAM_URI, route->migrate_uri) < 0 ||
-		virTypedParamsAddString(&parameters, &count, &most, VIR_MIGRATE_PARAM_DISKS_URI,
-			route->disks_uri) < 0) {
+	if (!caller)
+		return -1;
+	if (add_parameters(&parameters, &count, route) < 0) {
+		libvirt_connection_fail(err, ERROR_LOCAL, "cannot migrate");
 		virTypedParamsFree(parameters, count);
-		return libvirt_connection_fail(err, ERROR_LOCAL, "cannot migrate");
+		libvirt_free(caller);
+		return -1;
 	}
-	result = call_migrate(libvirt, route, parameters, (unsigned)count, err);
+	result = virDomainMigrateToURI3(
+		caller->domain, route->libvirt_uri, parameters, (unsigned)count, flags_of(route));
+	if (result < 0)
+		libvirt_connection_fail(err, ERROR_HYPERVISOR, "libvirt");
 	virTypedParamsFree(parameters, count);
-	return result;
+	libvirt_free(caller);
+	return result < 0 ? -1 : 0;
 }
 
 static void read_number(
@@ -157,9 +217,8 @@ static void read_statistics(
 	figures->dirty_rate_bytes_per_s = dirty_pages_per_s * page_bytes;
 }
 
-/* libvirt's job begins before QEMU's migration does, and counts nothing until then. */
-static enum migration_state state_of(
-	struct libvirt *libvirt, int job, const struct migration_figures *figures)
+/* @memory_known  whether QEMU counts memory already: before, it copies disks */
+static enum migration_state state_of(struct libvirt *libvirt, int job, bool memory_known)
 {
 	int state;
 	int reason;
@@ -173,7 +232,7 @@ static enum migration_state state_of(
 	}
 	if (job == VIR_DOMAIN_JOB_NONE)
 		return MIGRATION_NONE;
-	return figures->pass_count > 0 ? MIGRATION_PRECOPY : MIGRATION_SETUP;
+	return memory_known ? MIGRATION_PRECOPY : MIGRATION_SETUP;
 }
 
 static int query(struct libvirt *libvirt, unsigned flags, struct migration_figures *figures,
@@ -189,7 +248,7 @@ static int query(struct libvirt *libvirt, unsigned flags, struct migration_figur
 		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "libvirt");
 	read_statistics(parameters, count, &now);
 	virTypedParamsFree(parameters, count);
-	now.state = state_of(libvirt, job, &now);
+	now.state = state_of(libvirt, job, now.ram_total_bytes > 0);
 	if (virDomainMigrateGetMaxDowntime(libvirt->domain, &limit_ms, 0) == 0)
 		now.downtime_limit_ms = limit_ms;
 	*figures = now;

@@ -3,7 +3,7 @@
  * libvirt migrates by itself, from its daemon to that of the other host (peer-to-peer); this driver
  * tells it where to go, and follows. Calls block, libvirt_migrate() until the migration is over:
  * they belong on threads of the migration, never on a loop. libvirt_migrate() runs on one thread
- * while another one asks.
+ * while another one asks, each over a connection of its own.
  *
  * Source: libvirt's libvirt-domain.h (9.0); what was measured of it is in docs/HYPERVISORS.md.
  */
@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "hypervisor/figures.h"
+#include "hypervisor/libvirt_options.h"
 
 struct libvirt;
 
@@ -33,22 +34,28 @@ void libvirt_free(struct libvirt *libvirt);
 const char *libvirt_name(const struct libvirt *libvirt);
 const char *libvirt_uuid(const struct libvirt *libvirt);
 
+/** The version of its QEMU: major * 1000000 + minor * 1000 + micro */
+int libvirt_version(struct libvirt *libvirt, uint64_t *version, struct error *err);
+
+/** The same of a libvirt by its @uri. @errors  ERROR_LOCAL: it cannot be reached */
+int libvirt_version_at(const char *uri, uint64_t *version, struct error *err);
+
 /* Where to, and how */
 struct libvirt_route {
 	const char *libvirt_uri; /* of the other host's libvirt */
 	const char *migrate_uri; /* the stream */
 	const char *disks_uri;
 	enum migration_mode mode;
-	bool resume;          /* go on with a post-copy that was interrupted, over this route */
-	bool persistent;      /* define it on the destination */
-	bool undefine_source; /* ... and not on the source any more */
+	bool resume; /* go on with a post-copy that was interrupted, over this route */
+	const struct libvirt_options *options;
 };
 
 /** Migrate, and return when libvirt says that it is over. @errors  ERROR_HYPERVISOR: its words.
  * Neither a success nor an error tells where the guest is: ask libvirt_hold() of both hosts */
 int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, struct error *err);
 
-/** How far it is. @figures  written whole on success; on failure unchanged */
+/** How far it is; MIGRATION_SETUP while disks are copied. @figures  written whole on success; on
+ * failure unchanged */
 int libvirt_query(struct libvirt *libvirt, struct migration_figures *figures, struct error *err);
 
 /** Figures of the migration that has completed, where libvirt still has them */

@@ -1,80 +1,38 @@
 """Domains of two real libvirts, moved by `culvert migrate` and by libvirt's own clients."""
 
 import pytest
+from domains import (  # noqa: F401  (fixtures)
+    BUSY,
+    SLOW,
+    assert_arrived,
+    authority,
+    begin,
+    daemons,
+    hosts,
+    libvirt_hosts,
+    nothing_left,
+    tcp_ports,
+)
 
-from lab.certificates import Authority
-from lab.daemon import daemon_pair
-from lab.libvirt import TCP_PORT, Domain, LibvirtHosts
+from lab.libvirt import TCP_PORT
 from lab.wait import wait_until
 
-MEMORY_MIB = 128
-CALM = {"mib": 32, "pattern": "mixed", "rate_mib": 4}
-# Slower than the guest dirties memory: post-copy takes seconds.
-SLOW = "60mbit"
-BUSY = {"mib": 48, "pattern": "mixed"}
+# A post-copy lasts long enough to be disturbed.
+VERY_SLOW = "60mbit"
 URIS = ("--desturi", "{libvirt_uri}", "--migrateuri", "{migrate_uri}", "--disks-uri", "{disks_uri}")
-
-
-@pytest.fixture(scope="module")
-def libvirt_hosts():
-    with LibvirtHosts() as pair:
-        yield pair
-
-
-@pytest.fixture
-def hosts(libvirt_hosts):
-    yield libvirt_hosts
-    for host in libvirt_hosts:
-        host.destroy_domains()
-    libvirt_hosts.shape(None)
-
-
-@pytest.fixture(scope="module")
-def authority(libvirt_hosts):
-    return Authority(libvirt_hosts.directory / "certificates")
-
-
-@pytest.fixture
-def daemons(hosts, authority):
-    pair = daemon_pair(hosts, authority, services="migrate, libvirt")
-    for daemon in pair:
-        daemon.start()
-    yield pair
-    for daemon in pair:
-        assert daemon.stop() == 0, daemon.log_text()
-
-
-def begin(hosts, kernel, dirty=CALM):
-    domain = Domain(hosts.a, "web1", kernel, memory_mib=MEMORY_MIB, dirty=dirty)
-    domain.wait_running()
-    return domain
-
-
-def assert_arrived(domain, hosts):
-    assert domain.state_on(hosts.a) == ""
-    assert domain.state_on(hosts.b).startswith("running")
-    domain.now_on(hosts.b)
-    domain.wait_until_alive()
-    assert domain.verdict()["corrupt"] == 0
-
-
-def nothing_left(hosts):
-    """No directory of a migration, on either host"""
-    return all(not list((host.outside("/run/culvert/m")).glob("*")) for host in hosts)
-
-
-def tcp_ports(hosts):
-    return {port for host in hosts for port in host.tcp_listeners()}
 
 
 @pytest.mark.parametrize("mode", ["precopy", "postcopy", "hybrid"])
 def test_a_domain_moves(hosts, daemons, kernel, mode):
     domain = begin(hosts, kernel)
+    hosts.shape(SLOW)
     result = daemons[0].culvert("migrate", "web1", "hostb", "--mode", mode)
     assert result.returncode == 0, result.stderr + daemons[0].log_text()
     assert_arrived(domain, hosts)
     (migration,) = daemons[0].migrations()
     assert migration["phase"] == "completed"
+    switched = f"migration.switch migration={migration['id']}" in daemons[0].log_text()
+    assert switched or mode != "postcopy"
     assert migration["guest"] == "destination"
     wait_until(lambda: nothing_left(hosts), "directories to go", timeout=10)
     assert tcp_ports(hosts) == {TCP_PORT, 16520}
@@ -120,7 +78,7 @@ def test_the_flag_itself(hosts, daemons, kernel):
 def start_slowly(hosts, daemons, kernel):
     """A post-copy under way over a slow link, and `culvert migrate` beside it"""
     domain = begin(hosts, kernel, BUSY)
-    hosts.shape(SLOW)
+    hosts.shape(VERY_SLOW)
     process = daemons[0].spawn_culvert("migrate", "web1", "hostb", "--mode", "postcopy")
     wait_until(
         lambda: phase(daemons[0]) == "postcopy" or process.poll() is not None,
@@ -158,7 +116,7 @@ def test_lost_connections_in_postcopy_are_hidden(hosts, daemons, kernel):
 @pytest.mark.parametrize("stopped", [0, 1])
 def test_a_daemon_that_stops_waits_for_what_goes_through_a_token(hosts, daemons, kernel, stopped):
     domain = begin(hosts, kernel, BUSY)
-    hosts.shape(SLOW)
+    hosts.shape(VERY_SLOW)
     process = daemons[0].spawn_culvert(
         "token", "hostb", "--", "virsh", "-c", "qemu:///system", "migrate", "--live", "--p2p",
         "--postcopy", "web1", *URIS,

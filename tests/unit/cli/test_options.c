@@ -107,6 +107,34 @@ static void a_time_and_channels_have_their_limits(void **state)
 	refused(none, COUNT(none), allowed, "--channels: '0' is not a number from 1 to 16");
 }
 
+static void options_of_libvirt_are_read(void **state)
+{
+	char *line[] = {"migrate", "web1", "hostb", "--persistent", "--undefine-source",
+		"--copy-storage", "inc", "--parallel=255", "--compressed", "--auto-converge",
+		"--connect", "qemu:///session", NULL};
+	char *many[] = {"migrate", "--parallel", "256", NULL};
+	struct options options = {0};
+	struct error err;
+
+	(void)state;
+	assert_int_equal(options_read_command(&options, COUNT(line), line,
+				 OPTION_PERSISTENT | OPTION_UNDEFINE_SOURCE | OPTION_COPY_STORAGE |
+					 OPTION_PARALLEL | OPTION_COMPRESSED |
+					 OPTION_AUTO_CONVERGE | OPTION_CONNECT,
+				 &err),
+		0);
+	assert_true(options.persistent);
+	assert_true(options.undefine_source);
+	assert_true(options.compressed);
+	assert_true(options.auto_converge);
+	assert_string_equal(options.copy_storage, "inc");
+	assert_string_equal(options.connect, "qemu:///session");
+	assert_int_equal(options.parallel, 255);
+	assert_int_equal(options.operand_count, 2);
+	refused(many, COUNT(many), OPTION_PARALLEL,
+		"--parallel: '256' is not a number from 1 to 255");
+}
+
 static void a_count_is_a_number(void **state)
 {
 	char *line[] = {"ping", "--count", "many", NULL};
@@ -138,6 +166,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_short_option_is_named),
 		cmocka_unit_test(a_missing_value_is_named),
 		cmocka_unit_test(a_time_and_channels_have_their_limits),
+		cmocka_unit_test(options_of_libvirt_are_read),
 		cmocka_unit_test(a_count_is_a_number),
 		cmocka_unit_test(a_command_to_type_names_the_socket_only_where_needed),
 	};
