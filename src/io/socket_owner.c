@@ -60,8 +60,8 @@ static int fill_in(struct question *question, int fd, struct error *err)
 /* The kernel answers before send() returns. @returns its length, or -1 */
 static ssize_t ask(const struct question *question, struct answer *answer)
 {
-	CLEANUP_FD int netlink = socket(
-		AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+	CLEANUP_FD int netlink =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 
 	if (netlink < 0 ||
