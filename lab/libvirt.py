@@ -130,6 +130,15 @@ class LibvirtHosts(Hosts):
         return self
 
 
+def _odd_memory(memory_mib):
+    """libvirt rounds memory up to MiB, with which QEMU loses writes: see lab.machine.ODD_KIB."""
+    size = f"{memory_mib * 1024 + ODD_KIB}k"
+    words = ("-m", size, "-object", f"memory-backend-ram,id=odd,size={size}",
+             "-machine", "memory-backend=odd")  # fmt: skip
+    arguments = "".join(f"<qemu:arg value='{word}'/>" for word in words)
+    return f"<qemu:commandline>{arguments}</qemu:commandline>"
+
+
 class Domain(Console):
     """A transient domain that runs the test guest on `host`, and its console wherever it is then.
 
@@ -149,7 +158,8 @@ class Domain(Console):
 
     def _xml(self, kernel, memory_mib, dirty):
         options = " ".join(f"dirty.{key}={value}" for key, value in dirty.items())
-        return f"""<domain type='qemu'><name>{self.name}</name>
+        return f"""<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+ <name>{self.name}</name>
  <memory unit='KiB'>{memory_mib * 1024 + ODD_KIB}</memory><vcpu>1</vcpu>
  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
   <kernel>{kernel.vmlinuz}</kernel><initrd>{kernel.initrd}</initrd>
@@ -161,6 +171,7 @@ class Domain(Console):
   <serial type='unix'><source mode='bind' path='{self._console}'/>
    <log file='{self._serial}' append='on'/></serial>
   <memballoon model='none'/></devices>
+ {_odd_memory(memory_mib)}
 </domain>
 """
 

@@ -33,8 +33,8 @@ struct daemon {
 	struct incoming_table *incoming;
 	struct rendezvous_table *rendezvous; /* that peers have asked for */
 	struct loopbacks *loopbacks;
-	atomic_bool stopping;                /* begin nothing new; what can be ended safely, ends */
-	atomic_bool ending;                  /* no more waiting */
+	atomic_bool stopping; /* begin nothing new; what can be ended safely, ends */
+	atomic_bool ending;   /* no more waiting */
 };
 
 /** The worker for a new channel: each in turn */
