@@ -200,9 +200,9 @@ void loopback_serve(
 int loopback_connect(
 	const struct config_loopback *migration_address, const char *argument, struct error *err)
 {
+	CLEANUP_FD int fd = -1;
 	struct sockaddr_in address;
 	uint64_t port;
-	int fd;
 
 	/* What the peer says is not repeated: it goes to the log. */
 	if (parse_number(argument, migration_address->first_port, migration_address->last_port,
@@ -211,12 +211,14 @@ int loopback_connect(
 			"there migrations have ports %u-%u: see migration_address there",
 			migration_address->first_port, migration_address->last_port);
 	address = address_of(migration_address, (uint16_t)port);
-	/* Within a host that is decided at once, unless the backlog is full: then the channel waits
-	 * for its place, or ends like any whose program goes. */
+	/* Within a host that is decided when connect() returns, though it says "in progress";
+	 * unless the backlog is full: then the channel waits for its place, or ends like any whose
+	 * program goes.
+	 */
 	fd = socket_connect((const struct sockaddr *)&address, sizeof(address), err);
-	if (fd < 0)
+	if (fd < 0 || socket_connected(fd, err) < 0)
 		return error_prefix(err, "no hypervisor waits there at port %u", (unsigned)port);
 	/* It may read nothing for as long as it likes. */
 	socket_set_patience(fd, 0);
-	return fd;
+	return fd_take(&fd);
 }
