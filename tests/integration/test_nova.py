@@ -30,6 +30,7 @@ def hosts(nova_hosts):
     yield nova_hosts
     for host in nova_hosts:
         host.destroy_domains()
+        host.virsh("undefine", "web1", check=False)  # Nova's are persistent
         host.run("nft", "flush", "ruleset")
     nova_hosts.shape(None)
 
