@@ -28,10 +28,16 @@ MOUNTS = {
 
 
 class LibvirtHost(Host):
+    """qemu_settings  more lines for its qemu.conf, and `names` {name: address} for its /etc/hosts;
+    both before up()
+    """
+
     def __init__(self, name, namespace, address, directory):
         super().__init__(name, namespace, address, directory)
         self.root = self.directory / "root"
         self._holder = None
+        self.qemu_settings = []
+        self.names = {}
 
     def command(self, *words):
         if not self._holder:
@@ -51,7 +57,8 @@ class LibvirtHost(Host):
             (self.root / name).mkdir(parents=True)
         self._write_settings()
         hosts = self.root / "hosts"
-        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{a} {n}\n" for n, a in others.items()))
+        names = {"localhost": "127.0.0.1", **others, **self.names}
+        hosts.write_text("".join(f"{address} {name}\n" for name, address in names.items()))
         ready = self.root / "ready"
         mounts = "".join(f"mount --bind {self.root / name} {where}; "
                          for name, where in MOUNTS.items() if name != "run")  # fmt: skip
@@ -86,6 +93,7 @@ class LibvirtHost(Host):
             'security_driver = "none"\nuser = "root"\ngroup = "root"\ndynamic_ownership = 0\n'
             "namespaces = []\ncgroup_controllers = []\n"
             'stdio_handler = "file"\nremember_owner = 0\nclear_emulator_capabilities = 0\n'
+            + "".join(f"{line}\n" for line in self.qemu_settings)
         )
 
     def start_libvirt(self):

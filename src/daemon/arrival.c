@@ -13,6 +13,7 @@
 #include "daemon/channel_table.h"
 #include "daemon/incoming.h"
 #include "daemon/link.h"
+#include "daemon/loopback.h"
 #include "io/socket.h"
 
 struct arrival {
@@ -105,6 +106,19 @@ static int connect_rendezvous(struct arrival *arrival, const struct config_peer 
 	return REASON_NO_SERVICE;
 }
 
+/* A hypervisor that waits for its source at a port of migration_address */
+static int connect_loopback(struct arrival *arrival, const char *port, char *text, size_t size)
+{
+	struct error err;
+
+	arrival->local_fd =
+		loopback_connect(&arrival->daemon->config->migration_address, port, &err);
+	if (arrival->local_fd >= 0)
+		return 0;
+	snprintf(text, size, "%.150s", err.message);
+	return REASON_NO_SERVICE;
+}
+
 static bool is_for_migrations(const char *service)
 {
 	return strcmp(service, "migration") == 0 || strcmp(service, "control") == 0 ||
@@ -123,6 +137,9 @@ static int find_service(struct arrival *arrival, const struct config_peer *peer,
 		return connect_service(arrival, peer, open->service, text, size);
 	if (strcmp(open->service, CONFIG_BENCH) == 0 && config_permits_bench(peer))
 		return open_conversation(arrival, peer, bench_start, text, size);
+	if (strcmp(open->service, CONFIG_TCP_MIGRATION) == 0 &&
+		config_permits_tcp_migration(arrival->daemon->config, peer))
+		return connect_loopback(arrival, open->argument, text, size);
 	if (!peer->may_migrate || !is_for_migrations(open->service)) {
 		/* The same answer whether there is one that others may use, or none. */
 		snprintf(text, size,

@@ -86,7 +86,9 @@ static void on_handle_closed(uv_handle_t *handle)
 /* A stream of a hypervisor that no migration of this daemon speaks for. */
 static bool is_awaited(const struct channel *channel)
 {
-	return strcmp(channel->report.name.service, "rendezvous") == 0;
+	const char *service = channel->report.name.service;
+
+	return strcmp(service, "rendezvous") == 0 || strcmp(service, "tcp-migration") == 0;
 }
 
 /* The local program sees its socket close, and the channel's holders that it has ended. */

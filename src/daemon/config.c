@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <grp.h>
 #include <ini.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "daemon/config_loopback.h"
 #include "daemon/config_service.h"
 #include "io/identity.h"
 
@@ -26,8 +28,9 @@
 #define REPLAY_MEMORY_LEAST_BYTES ((size_t)1 << 20)
 #define REPLAY_MEMORY_MOST_BYTES  ((size_t)64 << 30)
 
-/* Where there is none, root's group */
+/* Where there is none, root's group, and root */
 #define HYPERVISOR_GROUP "libvirt-qemu"
+#define HYPERVISOR_USER  "libvirt-qemu"
 
 /* What a rendezvous and the longest socket of it add */
 #define RUNTIME_LONGEST_BYTES (CONFIG_SOCKET_BYTES - 1 - 49)
@@ -122,6 +125,17 @@ static int set_group(gid_t *place, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_user(uid_t *place, const char *value, struct error *err)
+{
+	const struct passwd *user = getpwnam(value);
+
+	if (!user)
+		return error_set(err, ERROR_USAGE,
+			"no user '%s' on this host: useradd it, or name another", value);
+	*place = user->pw_uid;
+	return 0;
+}
+
 static int set_memory(size_t *place, const char *value, struct error *err)
 {
 	uint64_t bytes;
@@ -172,6 +186,10 @@ static int set_host_key(
 		return set_group(&config->control_group, value, err);
 	if (strcmp(key, "hypervisor_group") == 0)
 		return set_group(&config->hypervisor_group, value, err);
+	if (strcmp(key, "hypervisor_user") == 0)
+		return set_user(&config->hypervisor_user, value, err);
+	if (strcmp(key, "migration_address") == 0)
+		return config_loopback_set(&config->migration_address, value, err);
 	if (strcmp(key, "libvirt_group") == 0)
 		return set_group(&config->libvirt_group, value, err);
 	if (strcmp(key, "replay_memory") == 0)
@@ -204,6 +222,8 @@ static int set_peer_key(struct config_peer *peer, unsigned line, const char *key
 		snprintf(peer->identity, sizeof(peer->identity), "%s", value);
 		return 0;
 	}
+	if (strcmp(key, "loopback") == 0)
+		return config_loopback_set(&peer->loopback, value, err);
 	if (strcmp(key, "services") == 0)
 		return each_word(value, add_service, &permitting, err);
 	if (strcmp(key, "resume_deadline") == 0)
@@ -372,6 +392,8 @@ static int check_whole(struct config *config, const char *path, struct error *er
 					peer->line, peer->name, config->peers[j].name);
 		}
 	}
+	if (config_loopback_complete(config, path, err) < 0)
+		return -1;
 	return config_service_complete(config, path, err);
 }
 
@@ -403,6 +425,7 @@ struct config *config_load(const char *path, struct error *err)
 {
 	struct config *config = calloc(1, sizeof(*config));
 	const struct group *hypervisors = getgrnam(HYPERVISOR_GROUP);
+	const struct passwd *hypervisor = getpwnam(HYPERVISOR_USER);
 
 	if (!config) {
 		error_set(err, ERROR_LOCAL, "no memory");
@@ -410,6 +433,8 @@ struct config *config_load(const char *path, struct error *err)
 	}
 	if (hypervisors)
 		config->hypervisor_group = hypervisors->gr_gid;
+	if (hypervisor)
+		config->hypervisor_user = hypervisor->pw_uid;
 	if (read_file(config, path, err) < 0) {
 		config_free(config);
 		return NULL;

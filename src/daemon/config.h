@@ -5,6 +5,7 @@
 #ifndef CULVERT_DAEMON_CONFIG_H
 #define CULVERT_DAEMON_CONFIG_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +43,18 @@ struct config_forward {
 	unsigned line;
 };
 
+/* An IPv4 address of 127.0.0.0/8, with ports on it */
+struct config_loopback {
+	struct in_addr address; /* 0.0.0.0: none is given */
+	uint16_t first_port;
+	uint16_t last_port;
+};
+
+/* Where libvirt has QEMUs listen by default, for guests and for their disks */
+#define CONFIG_LOOPBACK_FIRST_PORT 49152
+#define CONFIG_LOOPBACK_LAST_PORT  49215
+#define CONFIG_LOOPBACK_PORTS_MOST 256
+
 struct config_permission {
 	char service[64]; /* one of config->services */
 	unsigned line;
@@ -51,7 +64,8 @@ struct config_peer {
 	char name[64];
 	struct config_addresses addresses; /* none: it connects to this host only */
 	char identity[256];
-	bool may_migrate; /* service "migrate" */
+	struct config_loopback loopback; /* here its QEMUs are reached on this host */
+	bool may_migrate;                /* service "migrate" */
 	struct config_permission *permissions;
 	size_t permission_count;
 	uint64_t resume_deadline_ms;
@@ -69,8 +83,10 @@ struct config {
 	char *qmp_directory;
 	char *runtime_directory;
 	gid_t control_group;
-	gid_t hypervisor_group;     /* of the user that QEMU runs as under libvirt */
-	gid_t libvirt_group;        /* whose members may reach the libvirt of peers */
+	gid_t hypervisor_group;                   /* of the user that QEMU runs as under libvirt */
+	uid_t hypervisor_user;                    /* that QEMU runs as under libvirt */
+	gid_t libvirt_group;                      /* whose members may reach the libvirt of peers */
+	struct config_loopback migration_address; /* here QEMUs listen for a migration by TCP */
 	size_t replay_memory_bytes; /* that all channels together may borrow, both ways */
 	uint64_t bandwidth_limit;   /* bytes/s each way; or RATE_UNLIMITED */
 	struct config_peer *peers;
@@ -105,6 +121,17 @@ const struct config_service *config_permitted_service(
  */
 void config_libvirt_path(const struct config *config, const struct config_peer *peer,
 	char path[CONFIG_SOCKET_BYTES]);
+
+/* The service of culvertd itself by which a peer reaches a QEMU at migration_address */
+#define CONFIG_TCP_MIGRATION "tcp-migration"
+
+bool config_loopback_given(const struct config_loopback *loopback);
+
+/** How many; 0 if none is given */
+size_t config_loopback_ports(const struct config_loopback *loopback);
+
+/** Whether @peer may reach the QEMUs at this host's migration_address */
+bool config_permits_tcp_migration(const struct config *config, const struct config_peer *peer);
 
 /* The service of culvertd itself by which a peer measures the tunnel; a [service bench] that the
  * peer may use takes its place */

@@ -8,7 +8,8 @@
 #define FORWARD "forward "
 
 /* What the protocol itself asks for, and the word that permits it */
-static const char *const reserved[] = {"migrate", "migration", "control", "rendezvous"};
+static const char *const reserved[] = {
+	"migrate", "migration", "control", "rendezvous", CONFIG_TCP_MIGRATION};
 
 bool config_service_section(const char *section)
 {

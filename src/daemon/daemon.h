@@ -32,8 +32,9 @@ struct daemon {
 	struct channel_table *channels;
 	struct incoming_table *incoming;
 	struct rendezvous_table *rendezvous; /* that peers have asked for */
-	atomic_bool stopping;                /* begin nothing new; what can be ended safely, ends */
-	atomic_bool ending;                  /* no more waiting */
+	struct loopbacks *loopbacks;
+	atomic_bool stopping; /* begin nothing new; what can be ended safely, ends */
+	atomic_bool ending;   /* no more waiting */
 };
 
 /** The worker for a new channel: each in turn */

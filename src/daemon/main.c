@@ -17,11 +17,13 @@
 #include "daemon/daemon.h"
 #include "daemon/forward.h"
 #include "daemon/keep.h"
+#include "daemon/loopback.h"
 #include "daemon/restore.h"
 #include "io/socket.h"
 
 #define DEFAULT_CONFIG "/etc/culvert/culvert.conf"
-/* Of addresses for peers, and the control socket; each forward has one more. */
+/* Of addresses for peers, and the control socket; each forward and each port of a loopback has one
+ * more. */
 #define LISTENERS_MOST 64
 #define STOP_TURN_MS   100
 /* Connections accepted in one turn, so that signals are seen whoever connects */
@@ -36,7 +38,10 @@ struct listener {
 	int spare_fd; /* given up to turn a connection away when there are no descriptors left */
 	uv_poll_t poll;
 	void (*take)(struct daemon *daemon, int fd);
-	const struct config_forward *forward; /* or this instead of take */
+	/* or one of these instead of take */
+	const struct config_forward *forward;
+	const struct config_peer *loopback;
+	uint16_t port; /* of loopback */
 };
 
 /* The main loop: it accepts connections, takes signals and turns the scheduler; all else is done by
@@ -77,6 +82,8 @@ static void take(struct listener *listener, int fd)
 
 	if (listener->forward)
 		forward_serve(daemon, listener->forward, fd);
+	else if (listener->loopback)
+		loopback_serve(daemon->loopbacks, listener->loopback, listener->port, fd);
 	else
 		listener->take(daemon, fd);
 }
@@ -146,6 +153,44 @@ static int listen_for_forwards(struct server *server, struct error *err)
 		listener->forward = forward;
 	}
 	return 0;
+}
+
+static int listen_for_loopback(
+	struct server *server, const struct config_peer *peer, struct error *err)
+{
+	size_t count = config_loopback_ports(&peer->loopback);
+
+	for (size_t i = 0; i < count; i++) {
+		uint16_t port = (uint16_t)(peer->loopback.first_port + i);
+		int fd = loopback_listen(peer, port, err);
+		struct listener *listener = fd < 0 ? NULL : listen_on(server, fd, err);
+
+		if (!listener)
+			return error_prefix(err, "[peer %s] loopback", peer->name);
+		listener->loopback = peer;
+		listener->port = port;
+	}
+	return 0;
+}
+
+static int listen_for_loopbacks(struct server *server, struct error *err)
+{
+	const struct config *config = server->daemon.config;
+
+	for (size_t i = 0; i < config->peer_count; i++) {
+		if (listen_for_loopback(server, &config->peers[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static size_t count_listeners(const struct config *config)
+{
+	size_t most = LISTENERS_MOST + config->forward_count;
+
+	for (size_t i = 0; i < config->peer_count; i++)
+		most += config_loopback_ports(&config->peers[i].loopback);
+	return most;
 }
 
 static void remove_forwards(const struct server *server)
@@ -310,9 +355,10 @@ static int start(struct server *server, const char *config_path, struct error *e
 	daemon->channels = channel_table_new();
 	daemon->incoming = incoming_table_new();
 	daemon->rendezvous = rendezvous_table_new(daemon->config);
-	server->listener_most = LISTENERS_MOST + daemon->config->forward_count;
+	daemon->loopbacks = loopbacks_new(daemon);
+	server->listener_most = count_listeners(daemon->config);
 	server->listeners = calloc(server->listener_most, sizeof(*server->listeners));
-	if (!server->listeners)
+	if (!server->listeners || !daemon->loopbacks)
 		return error_set(err, ERROR_LOCAL, "no memory");
 	server->loop = loop_new(err);
 	if (!server->loop)
@@ -328,7 +374,7 @@ static int start(struct server *server, const char *config_path, struct error *e
 	add_signal(server, &server->terminate, SIGTERM);
 	add_signal(server, &server->interrupt, SIGINT);
 	if (listen_for_peers(server, err) < 0 || listen_for_clients(server, err) < 0 ||
-		listen_for_forwards(server, err) < 0)
+		listen_for_forwards(server, err) < 0 || listen_for_loopbacks(server, err) < 0)
 		return -1;
 	restore_migrations(daemon);
 	keep_start();
@@ -376,6 +422,8 @@ static void stop(struct server *server)
 		incoming_table_free(daemon->incoming);
 	if (daemon->rendezvous)
 		rendezvous_table_free(daemon->rendezvous);
+	if (daemon->loopbacks)
+		loopbacks_free(daemon->loopbacks);
 	if (daemon->offers)
 		offers_free(daemon->offers);
 	if (daemon->migrations)

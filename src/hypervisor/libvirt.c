@@ -81,7 +81,8 @@ static int read_version(virConnectPtr connection, uint64_t *version, struct erro
 	unsigned long found;
 
 	if (virConnectGetVersion(connection, &found) < 0)
-		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot find out the version of QEMU");
+		return libvirt_connection_fail(
+			err, ERROR_HYPERVISOR, "cannot find out the version of QEMU");
 	*version = found;
 	return 0;
 }

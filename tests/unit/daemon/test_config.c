@@ -6,7 +6,9 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -406,6 +408,132 @@ static void two_forwards_on_one_socket_are_refused(void **state)
 		10, "[forward z]", "listens where [forward x] does");
 }
 
+static void loopbacks_are_read_with_libvirts_ports_or_others(void **state)
+{
+	const struct config *config = load_good(*state,
+		"[host]\nname = hosta\nmigration_address = 127.77.0.1\n" PEER_B
+		"loopback = 127.77.0.2:49216-49279\nservices = migrate, libvirt\n");
+	const struct config_peer *peer = config_find_peer(config, "hostb");
+
+	assert_int_equal(config->migration_address.address.s_addr, inet_addr("127.77.0.1"));
+	assert_int_equal(config->migration_address.first_port, 49152);
+	assert_int_equal(config->migration_address.last_port, 49215);
+	assert_int_equal(peer->loopback.address.s_addr, inet_addr("127.77.0.2"));
+	assert_int_equal(peer->loopback.first_port, 49216);
+	assert_int_equal(peer->loopback.last_port, 49279);
+	assert_int_equal(config_loopback_ports(&peer->loopback), 64);
+	assert_true(config_permits_tcp_migration(config, peer));
+}
+
+static void without_a_migration_address_nobody_migrates_by_tcp(void **state)
+{
+	const struct config *config =
+		load_good(*state, "[host]\nname = hosta\n" PEER_B "services = migrate, libvirt\n");
+
+	assert_int_equal(config_loopback_ports(&config->peers[0].loopback), 0);
+	assert_false(config_permits_tcp_migration(config, &config->peers[0]));
+}
+
+static void one_permission_of_two_is_not_enough_for_tcp(void **state)
+{
+	static const char *const services[] = {"migrate", "libvirt"};
+	struct fixture *fixture = *state;
+	char text[200];
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text),
+			"[host]\nname = hosta\nmigration_address = 127.77.0.1\n" PEER_B
+			"services = %s\n",
+			services[i]);
+		load_good(fixture, text);
+		assert_false(
+			config_permits_tcp_migration(fixture->config, &fixture->config->peers[0]));
+		config_free(fixture->config);
+	}
+	fixture->config = NULL;
+}
+
+static void a_loopback_that_is_none_is_refused(void **state)
+{
+	static const struct {
+		const char *value;
+		const char *says;
+	} bad[] = {{"10.0.0.2", "not an address of 127.0.0.0/8"},
+		{"hostb", "not an address of 127.0.0.0/8"}, {"127.77.2", "127.0.0.0/8"},
+		{"::1", "127.0.0.0/8"}, {"127.0.0.1", "everybody's"},
+		{"127.77.0.2:49152", "not a range of ports"},
+		{"127.77.0.2:1023-1030", "'1023' is not a number from 1024"},
+		{"127.77.0.2:49215-49152", "'49152' is not a number from 49215"},
+		{"127.77.0.2:65000-65536", "'65536' is not a number"},
+		{"127.77.0.2:49152-49408", "more than 256 ports"}};
+	char text[200];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "[host]\nname = hosta\n" PEER_B "loopback = %s\n",
+			bad[i].value);
+		assert_refused(*state, text, 6, "loopback", bad[i].says);
+		snprintf(text, sizeof(text), "[host]\nname = hosta\nmigration_address = %s\n",
+			bad[i].value);
+		assert_refused(*state, text, 3, "migration_address", bad[i].says);
+	}
+}
+
+static void a_loopback_of_two_peers_is_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\n" PEER_B "loopback = 127.77.0.2\n"
+		"[peer hostc]\naddress = 10.0.0.3\nidentity = c\nloopback = 127.77.0.2\n",
+		7, "[peer hostc]", "loopback of [peer hostb]");
+}
+
+static void a_loopback_given_twice_is_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\n" PEER_B "loopback = 127.77.0.2\nloopback = 127.77.0.3\n", 7,
+		"loopback", "given twice");
+}
+
+static void a_loopback_that_is_this_hosts_own_is_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\nmigration_address = 127.77.0.2\n" PEER_B
+		"loopback = 127.77.0.2:49216-49279\n",
+		4, "[peer hostb]", "this host's migration_address");
+}
+
+/* libvirt would find no port free, and tell nobody why. */
+static void ports_of_a_peer_that_are_this_hosts_are_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\nmigration_address = 127.77.0.1\n" PEER_B
+		"loopback = 127.77.0.2:49215-49230\n",
+		4, "[peer hostb]", "ports of its own");
+}
+
+static void a_loopback_of_a_peer_without_an_address_is_refused(void **state)
+{
+	assert_refused(*state,
+		"[host]\nname = hosta\n[peer hostb]\nidentity = b\nservices = migrate\n"
+		"loopback = 127.77.0.2\n",
+		3, "[peer hostb]", "no 'address'");
+}
+
+static void a_user_of_this_host_is_found(void **state)
+{
+	const struct passwd *user = getpwuid(getuid());
+	char text[200];
+
+	assert_non_null(user);
+	snprintf(text, sizeof(text), "[host]\nname = hosta\nhypervisor_user = %s\n", user->pw_name);
+	assert_int_equal(load_good(*state, text)->hypervisor_user, getuid());
+}
+
+static void an_unknown_user_is_refused(void **state)
+{
+	assert_refused(*state, "[host]\nname = hosta\nhypervisor_user = no-such-user\n", 3,
+		"hypervisor_user", "useradd");
+}
+
 static void a_peer_that_only_connects_needs_no_address(void **state)
 {
 	const struct config *config = load_good(
@@ -588,6 +716,17 @@ int main(void)
 		TEST(a_service_without_a_socket_is_refused),
 		TEST(a_forward_to_nobody_is_refused),
 		TEST(two_forwards_on_one_socket_are_refused),
+		TEST(loopbacks_are_read_with_libvirts_ports_or_others),
+		TEST(without_a_migration_address_nobody_migrates_by_tcp),
+		TEST(one_permission_of_two_is_not_enough_for_tcp),
+		TEST(a_loopback_that_is_none_is_refused),
+		TEST(a_loopback_of_two_peers_is_refused),
+		TEST(a_loopback_given_twice_is_refused),
+		TEST(a_loopback_that_is_this_hosts_own_is_refused),
+		TEST(ports_of_a_peer_that_are_this_hosts_are_refused),
+		TEST(a_loopback_of_a_peer_without_an_address_is_refused),
+		TEST(a_user_of_this_host_is_found),
+		TEST(an_unknown_user_is_refused),
 		TEST(a_peer_that_only_connects_needs_no_address),
 		TEST(a_host_may_listen_nowhere),
 		TEST(an_unknown_service_is_refused),
