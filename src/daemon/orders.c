@@ -87,7 +87,7 @@ static int start_migration(struct daemon *daemon, struct migration_plan *plan, s
 	const char *given = libvirt_options_given(&plan->libvirt);
 	struct error ignored;
 
-	if (!*plan->libvirt.uri && qemu_exists(daemon->config->qmp_directory, plan->vm)) {
+	if (!*plan->libvirt.uri && qemu_has_socket(daemon->config->qmp_directory, plan->vm)) {
 		if (!given)
 			return outgoing_start(daemon, plan, err);
 		return error_set(err, ERROR_USAGE,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/descriptor.h"
@@ -165,6 +166,14 @@ bool qemu_exists(const char *qmp_directory, const char *vm)
 	errno = 0;
 	fd = socket_connect_unix(path, &ignored);
 	return fd >= 0 || (errno != ENOENT && errno != ECONNREFUSED);
+}
+
+bool qemu_has_socket(const char *qmp_directory, const char *vm)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s.sock", qmp_directory, vm);
+	return access(path, F_OK) == 0;
 }
 
 void qemu_free(struct qemu *qemu)

@@ -40,6 +40,10 @@ struct qemu *qemu_open_kept(int fd, const char *vm, struct error *err);
 /** Whether a process listens on that QMP socket, or may: false means that there is no such QEMU */
 bool qemu_exists(const char *qmp_directory, const char *vm);
 
+/** Whether there is a QMP socket of that name, without a connection to it: QMP serves one client at
+ * a time */
+bool qemu_has_socket(const char *qmp_directory, const char *vm);
+
 /** Close the QMP connection. Changes nothing in QEMU */
 void qemu_free(struct qemu *qemu);
 

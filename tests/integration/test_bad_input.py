@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -473,9 +474,11 @@ def test_a_user_of_the_control_group_is_served(culvert_as):
 
 
 @pytest.fixture
-def fresh(hosts, tmp_path):
+def fresh(hosts):
     """A host to start another culvertd on: hosta's network, its own directories."""
-    return Host(hosts.a.name, hosts.a.namespace, hosts.a.address, tmp_path / "fresh")
+    # Not tmp_path: what is too long for the sockets of migrations is refused.
+    with tempfile.TemporaryDirectory(prefix="culvert-") as directory:
+        yield Host(hosts.a.name, hosts.a.namespace, hosts.a.address, directory)
 
 
 def refused_start(daemon):
