@@ -91,6 +91,12 @@ static bool is_awaited(const struct channel *channel)
 	return strcmp(service, "rendezvous") == 0 || strcmp(service, "tcp-migration") == 0;
 }
 
+/* ... over which libvirt says the last words of such a migration */
+static bool is_libvirts(const struct channel *channel)
+{
+	return strcmp(channel->report.name.service, "libvirt") == 0;
+}
+
 /* The local program sees its socket close, and the channel's holders that it has ended. */
 static void leave_program(struct channel *channel, const struct error *failure)
 {
@@ -98,6 +104,8 @@ static void leave_program(struct channel *channel, const struct error *failure)
 		return;
 	if (is_awaited(channel))
 		atomic_fetch_sub(&channel->worker->awaited_count, 1);
+	if (is_libvirts(channel))
+		atomic_fetch_sub(&channel->worker->libvirt_count, 1);
 	channel_report_figures(&channel->report, &channel->flow.session);
 	channel_report_ended(&channel->report, failure);
 	channel->local_interest = 0;
@@ -529,6 +537,8 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel_report_begin(&channel->report, &settings->name);
 	if (is_awaited(channel))
 		atomic_fetch_add(&worker->awaited_count, 1);
+	if (is_libvirts(channel))
+		atomic_fetch_add(&worker->libvirt_count, 1);
 	channel->flow.again = true;
 	settle_next(channel);
 	return channel;

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "daemon/arrival.h"
@@ -30,6 +31,8 @@
 #define ACCEPTS_MOST 64
 /* After the last word, threads notice within a turn or two. */
 #define LAST_WORDS_MS 3000
+/* libvirt ends a migration some calls after its streams */
+#define LIBVIRT_MS    30000
 #define LAST_TURNS_MS 12000
 
 struct listener {
@@ -56,7 +59,8 @@ struct server {
 	uv_signal_t interrupt;
 	uv_timer_t stop_timer;
 	char control_path[256];
-	size_t forward_count; /* whose sockets are ours to remove */
+	uint64_t libvirt_until_ms; /* 0: none of its migrations was seen to end */
+	size_t forward_count;      /* whose sockets are ours to remove */
 };
 
 /* What waits in the backlog would keep the loop busy without end. @returns whether one was closed
@@ -237,6 +241,8 @@ static int make_peer_directories(const struct config *config, struct error *err)
 		return -1;
 	for (size_t i = 0; i < config->peer_count; i++) {
 		config_libvirt_path(config, &config->peers[i], path);
+		if (!*path)
+			continue; /* too long, and no forward leads there */
 		*strrchr(path, '/') = '\0';
 		if (make_directory(path, err) < 0)
 			return -1;
@@ -267,13 +273,20 @@ static int listen_for_clients(struct server *server, struct error *err)
 	return add_listener(server, fd, control_server_accept, err);
 }
 
-static unsigned awaited_channels(struct daemon *daemon)
+/* Streams of libvirt's migrations; and when there were some, what libvirt still has to say. */
+static bool awaits_libvirt(struct server *server)
 {
-	unsigned count = 0;
+	const struct daemon *daemon = &server->daemon;
+	unsigned streams = 0;
+	unsigned others = 0;
 
-	for (unsigned i = 0; i < daemon->worker_count; i++)
-		count += atomic_load(&daemon->workers[i]->awaited_count);
-	return count;
+	for (unsigned i = 0; i < daemon->worker_count; i++) {
+		streams += atomic_load(&daemon->workers[i]->awaited_count);
+		others += atomic_load(&daemon->workers[i]->libvirt_count);
+	}
+	if (streams > 0)
+		server->libvirt_until_ms = clock_deadline_ms(LIBVIRT_MS);
+	return streams > 0 || (others > 0 && clock_left_ms(server->libvirt_until_ms) > 0);
 }
 
 /* No new work; what can be ended safely ends; then the loop. Post-copy is waited for. */
@@ -281,8 +294,7 @@ static void on_stop_timer(uv_timer_t *timer)
 {
 	struct server *server = timer->data;
 
-	if ((migrations_running(server->daemon.migrations) > 0 ||
-		    awaited_channels(&server->daemon) > 0) &&
+	if ((migrations_running(server->daemon.migrations) > 0 || awaits_libvirt(server)) &&
 		!atomic_load(&server->daemon.ending))
 		return;
 	uv_timer_stop(timer);
@@ -376,6 +388,8 @@ static int start(struct server *server, const char *config_path, struct error *e
 	if (listen_for_peers(server, err) < 0 || listen_for_clients(server, err) < 0 ||
 		listen_for_forwards(server, err) < 0 || listen_for_loopbacks(server, err) < 0)
 		return -1;
+	/* The control socket is ours: no other culvertd has any. */
+	rendezvous_directories_sweep(daemon->config);
 	restore_migrations(daemon);
 	keep_start();
 	return 0;

@@ -285,6 +285,12 @@ json_t *orders_connect(
 		error_set(err, ERROR_USAGE, "'%s' is not the name of a service", service);
 		return NULL;
 	}
+	if (strcmp(service, CONFIG_LIBVIRT) == 0) {
+		error_set(err, ERROR_USAGE,
+			"the libvirt of a host is for members of libvirt_group: culvert uri tells "
+			"where");
+		return NULL;
+	}
 	peer = find_peer(daemon, host, err);
 	if (!peer)
 		return NULL;

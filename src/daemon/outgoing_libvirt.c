@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "daemon/conversation.h"
+#include "daemon/libvirt_verdict.h"
 #include "daemon/preflight.h"
 #include "daemon/rendezvous.h"
 #include "daemon/switchover.h"
@@ -17,6 +19,8 @@
 #define TURN_US 200000
 /* Between attempts to reach the libvirt of either host, or to go on */
 #define RETRY_US 1000000
+/* A state of both hosts that was the same so often, a retry apart, is not on its way to another */
+#define SETTLED_COUNT 5
 
 static const char advice_left[] =
 	"keep the domain on both hosts: together they hold the whole memory of the guest. To go "
@@ -24,8 +28,20 @@ static const char advice_left[] =
 	"culvert token HOST -- virsh migrate --live --p2p --postcopy --postcopy-resume DOMAIN "
 	"--desturi {libvirt_uri} --migrateuri {migrate_uri} --disks-uri {disks_uri}";
 static const char advice_lost[] =
-	"the domain left on the source holds an older state of the guest: 'virsh destroy' it, and "
-	"start the guest again from its disk";
+	"a part of the guest's memory is gone: 'virsh destroy' what is left of the domain, on "
+	"either host, and start the guest again from its disk";
+static const char advice_paused[] = "the domain is whole and paused on the source: 'virsh resume' "
+				    "it there, once nothing of it is "
+				    "left on the destination";
+static const char advice_twice[] = "the domain runs on both hosts: 'virsh destroy' it on one of "
+				   "them at once, the source if it "
+				   "has run on the destination, and look at the guest's disk";
+static const char advice_left_here[] = "the domain runs on the destination; what is paused of it "
+				       "here is of no use: 'virsh destroy' "
+				       "it here";
+static const char advice_look[] = "look at 'virsh domstate --reason' on both hosts before you do "
+				  "anything: the guest must run "
+				  "on one of them only";
 static const char advice_ended[] = "it was shut down while it moved, or its QEMU ended: see "
 				   "libvirt's logs of both hosts";
 
@@ -42,6 +58,9 @@ struct outgoing_libvirt {
 	bool switch_requested;
 	bool cancel_requested;
 	bool switched;
+	enum libvirt_hold here; /* as both were asked last, and how often that was the same */
+	enum libvirt_hold there;
+	unsigned same_count;
 	/* libvirt's own call, which has a thread to wait for it */
 	bool resume;
 	pthread_t thread;
@@ -163,13 +182,20 @@ static int hold_here(struct outgoing_libvirt *outgoing, enum libvirt_hold *hold,
 		libvirt_uuid(outgoing->libvirt), hold, err);
 }
 
-/* Whose the guest is, by both hosts. @returns false: one of them cannot be asked */
-static bool ask_both(struct outgoing_libvirt *outgoing, enum libvirt_hold *here,
-	enum libvirt_hold *there, struct error *err)
+/* Whose the guest is, by both hosts. @why  what one of them that cannot be asked says */
+static enum libvirt_verdict ask_both(struct outgoing_libvirt *outgoing, struct error *why)
 {
-	return hold_here(outgoing, here, err) == 0 &&
-		libvirt_hold_at(outgoing->their_uri, libvirt_uuid(outgoing->libvirt), there, err) ==
-		0;
+	enum libvirt_hold here;
+	enum libvirt_hold there;
+
+	error_set(why, ERROR_NONE, "libvirt is not done with the domain");
+	(void)hold_here(outgoing, &here, why);
+	(void)libvirt_hold_at(outgoing->their_uri, libvirt_uuid(outgoing->libvirt), &there, why);
+	if (here != outgoing->here || there != outgoing->there)
+		outgoing->same_count = 0;
+	outgoing->here = here;
+	outgoing->there = there;
+	return libvirt_verdict(here, there, ++outgoing->same_count > SETTLED_COUNT);
 }
 
 static void outcome_set(struct migration_outcome *outcome, enum migration_phase phase,
@@ -197,77 +223,101 @@ static void end_at_source(struct outgoing_libvirt *outgoing, struct migration_ou
 			"libvirt says that it has migrated, but the domain is still here");
 }
 
-static void end_at_destination(
-	struct outgoing_libvirt *outgoing, bool running, struct migration_outcome *outcome)
+static void end_at_destination(struct outgoing_libvirt *outgoing, struct migration_outcome *outcome)
 {
 	struct error ignored;
 
 	if (libvirt_query_completed(outgoing->libvirt, &outgoing->figures, &ignored) == 0)
 		migration_set_figures(outgoing->migration, &outgoing->figures);
-	outcome_set(outcome, PHASE_COMPLETED, GUEST_DESTINATION, NULL);
-	outcome->running = running;
+	outcome_set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
+		outgoing->here == HOLD_NONE ? NULL : advice_left_here);
+	outcome->running = outgoing->there == HOLD_RUNNING;
 }
 
-/* @returns whether it has ended; else a post-copy is to go on */
-static bool judge(struct outgoing_libvirt *outgoing, enum libvirt_hold here,
-	enum libvirt_hold there, struct migration_outcome *outcome)
+static void end_failed(struct outgoing_libvirt *outgoing, enum guest_place guest,
+	const char *advice, struct migration_outcome *outcome)
 {
-	if (here == HOLD_RUNNING || here == HOLD_STOPPED) {
-		end_at_source(outgoing, outcome);
-		return true;
-	}
-	if (here == HOLD_NONE && there != HOLD_NONE && there != HOLD_BROKEN) {
-		end_at_destination(outgoing, there == HOLD_RUNNING, outcome);
-		return true;
-	}
-	if (there != HOLD_NONE)
-		return false;
-	outcome_set(outcome, PHASE_FAILED, GUEST_NOWHERE,
-		here == HOLD_NONE ? advice_ended : advice_lost);
+	outcome_set(outcome, PHASE_FAILED, guest, advice);
 	error_set(&outcome->failure, ERROR_HYPERVISOR, "%s",
 		outgoing->result < 0 ? outgoing->failure.message
-				     : "the domain is not on the destination any more");
-	return true;
+				     : "libvirt says that it has migrated, which is not so");
+}
+
+/* @returns whether it has ended */
+static bool end_by(struct outgoing_libvirt *outgoing, enum libvirt_verdict verdict,
+	struct migration_outcome *outcome)
+{
+	switch (verdict) {
+	case VERDICT_WAIT:
+	case VERDICT_RESUME:
+		return false;
+	case VERDICT_SOURCE:
+		end_at_source(outgoing, outcome);
+		return true;
+	case VERDICT_DESTINATION:
+		end_at_destination(outgoing, outcome);
+		return true;
+	case VERDICT_SOURCE_PAUSED:
+		end_failed(outgoing, GUEST_SOURCE, advice_paused, outcome);
+		return true;
+	case VERDICT_TWICE:
+		end_failed(outgoing, GUEST_UNKNOWN, advice_twice, outcome);
+		return true;
+	case VERDICT_LOST:
+		end_failed(outgoing, GUEST_NOWHERE, advice_lost, outcome);
+		return true;
+	case VERDICT_ENDED:
+		end_failed(outgoing, GUEST_NOWHERE, advice_ended, outcome);
+		return true;
+	}
+	return false;
 }
 
 static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
 {
-	migration_set_phase(outgoing->migration, PHASE_PAUSED, GUEST_DESTINATION);
+	migration_set_phase(outgoing->migration,
+		outgoing->switched ? PHASE_PAUSED : PHASE_FINISHING,
+		outgoing->switched ? GUEST_DESTINATION : GUEST_UNKNOWN);
 	migration_set_waiting(outgoing->migration, what);
 	usleep(RETRY_US);
 	take_requests(outgoing);
 }
 
+/* Over another rendezvous. @returns whether libvirt says that it went on to its end */
+static bool resume(struct outgoing_libvirt *outgoing)
+{
+	struct error err;
+
+	log_event_limited(LOG_WARNING, "migration.interrupted", "migration=%s reason=\"%s\"",
+		outgoing->plan.id, outgoing->failure.message);
+	outgoing->resume = outgoing->switched = true;
+	if (run_once(outgoing, &err) < 0) {
+		wait_for(outgoing, err.message);
+		return false;
+	}
+	if (outgoing->result < 0)
+		wait_for(outgoing, outgoing->failure.message);
+	return outgoing->result == 0;
+}
+
 /* After each return of libvirt's call, until nothing is left to go on with */
 static void settle(struct outgoing_libvirt *outgoing, struct migration_outcome *outcome)
 {
-	enum libvirt_hold here;
-	enum libvirt_hold there;
-	struct error err;
+	enum libvirt_verdict verdict;
+	struct error why;
 
-	for (;;) {
-		if (!ask_both(outgoing, &here, &there, &err)) {
-			wait_for(outgoing, err.message);
-		} else if (judge(outgoing, here, there, outcome)) {
-			return;
-		} else if (here == HOLD_BROKEN || there == HOLD_BROKEN) {
-			log_event_limited(LOG_WARNING, "migration.interrupted",
-				"migration=%s reason=\"%s\"", outgoing->plan.id,
-				outgoing->failure.message);
-			outgoing->resume = outgoing->switched = true;
-			if (run_once(outgoing, &err) < 0)
-				wait_for(outgoing, err.message);
-			else if (outgoing->result < 0)
-				wait_for(outgoing, outgoing->failure.message);
-		} else {
-			wait_for(outgoing, "libvirt still moves the domain");
-		}
-		if (atomic_load(&outgoing->daemon->stopping)) {
-			outcome_set(outcome, PHASE_FAILED, GUEST_UNKNOWN, advice_left);
-			error_set(&outcome->failure, ERROR_LOCAL,
-				"culvertd was stopped while post-copy was interrupted");
-			return;
-		}
+	while (!end_by(outgoing, verdict = ask_both(outgoing, &why), outcome)) {
+		if (verdict == VERDICT_RESUME && resume(outgoing))
+			continue;
+		if (verdict == VERDICT_WAIT)
+			wait_for(outgoing, why.message);
+		if (!atomic_load(&outgoing->daemon->stopping))
+			continue;
+		outcome_set(outcome, PHASE_FAILED, GUEST_UNKNOWN,
+			outgoing->switched ? advice_left : advice_look);
+		error_set(&outcome->failure, ERROR_LOCAL,
+			"culvertd was stopped before libvirt was done with the domain");
+		return;
 	}
 }
 
@@ -374,6 +424,15 @@ int outgoing_libvirt_start(struct daemon *daemon, struct migration_plan *plan, s
 		return error_set(err, ERROR_LOCAL, "no memory");
 	outgoing->libvirt = libvirt_open(libvirt_options_uri(&plan->libvirt), plan->vm, err);
 	if (!outgoing->libvirt || check_here(outgoing->libvirt, plan, err) < 0) {
+		libvirt_free(outgoing->libvirt);
+		free(outgoing);
+		return -1;
+	}
+	if (!parse_is_name(libvirt_name(outgoing->libvirt))) {
+		error_set(err, ERROR_USAGE,
+			"the domain's name is none that Culvert takes: letters, digits, '.', '_' "
+			"and "
+			"'-', at most 63");
 		libvirt_free(outgoing->libvirt);
 		free(outgoing);
 		return -1;

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,8 @@
 #include "base/log.h"
 
 #define PATH_BYTES 512
+/* More than a hypervisor makes in a directory of its migration; the rest is left, and told */
+#define ENTRIES_MOST 1024
 
 const char *rendezvous_socket_name(enum rendezvous_socket which)
 {
@@ -72,9 +75,13 @@ void rendezvous_directory_remove(const struct config *config, const char *token)
 	DIR *directory;
 
 	token_path(config, token, path);
+	/* Nobody adds to it while it is emptied. */
+	(void)chmod(path, 0700);
 	directory = opendir(path);
-	while (directory && (entry = readdir(directory)))
-		(void)unlinkat(dirfd(directory), entry->d_name, 0);
+	for (int i = 0; directory && i < ENTRIES_MOST && (entry = readdir(directory)); i++) {
+		if (unlinkat(dirfd(directory), entry->d_name, 0) < 0)
+			(void)unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR);
+	}
 	if (directory)
 		closedir(directory);
 	if (rmdir(path) < 0 && errno != ENOENT)

@@ -33,7 +33,6 @@ struct rendezvous_table *rendezvous_table_new(const struct config *config)
 		abort(); /* at start only */
 	table->config = config;
 	list_init(&table->all);
-	rendezvous_directories_sweep(config);
 	return table;
 }
 
@@ -96,8 +95,11 @@ void rendezvous_table_remove(struct rendezvous_table *table, const char *token)
 	uv_mutex_lock(&table->lock);
 	rendezvous = find(table, token);
 	if (rendezvous)
-		drop(table, rendezvous);
+		list_remove(&rendezvous->place);
 	uv_mutex_unlock(&table->lock);
+	/* Without the lock: a loop may wait for it. */
+	if (rendezvous)
+		drop(table, rendezvous);
 }
 
 /* "TOKEN.NAME". @returns false: it is not */
@@ -125,8 +127,9 @@ static int connect_there(const char *path, struct error *err)
 
 	if (place < 0 || fstat(place, &what) < 0)
 		return error_errno(err, "cannot connect to %s", path);
-	if (!S_ISSOCK(what.st_mode))
-		return error_set(err, ERROR_LOCAL, "%s is no socket", path);
+	/* Nor by another name of it */
+	if (!S_ISSOCK(what.st_mode) || what.st_nlink != 1)
+		return error_set(err, ERROR_LOCAL, "%s is no socket of its own", path);
 	snprintf(same, sizeof(same), "/proc/self/fd/%d", place);
 	return socket_connect_unix(same, err);
 }

@@ -32,6 +32,7 @@ struct worker {
 	struct turns turns;         /* ... of its channels */
 	atomic_uint channel_count;
 	atomic_uint awaited_count; /* ... that a culvertd which is to stop waits for */
+	atomic_uint libvirt_count; /* ... to the libvirt of another host */
 	atomic_uint arrival_count; /* connections that were accepted for it, and have no link yet */
 	struct processor processor;
 	uint64_t wanted_us; /* see worker_wanted_us() */

@@ -15,15 +15,17 @@ struct libvirt {
 	char *uri;
 };
 
-/* @returns NULL: there is none, says VIR_ERR_NO_DOMAIN, or VIR_ERR_INVALID_ARG where it is no UUID
- */
+/* A UUID first: a domain may be named like the UUID of another. @returns NULL: there is none, says
+ * VIR_ERR_NO_DOMAIN */
 static virDomainPtr find(virConnectPtr connection, const char *domain)
 {
-	virDomainPtr found = virDomainLookupByName(connection, domain);
+	virDomainPtr found = virDomainLookupByUUIDString(connection, domain);
 
-	if (found || virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+	if (found ||
+		(virGetLastErrorCode() != VIR_ERR_NO_DOMAIN &&
+			virGetLastErrorCode() != VIR_ERR_INVALID_ARG))
 		return found;
-	return virDomainLookupByUUIDString(connection, domain);
+	return virDomainLookupByName(connection, domain);
 }
 
 struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *err)
@@ -46,8 +48,7 @@ struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *
 	libvirt->domain = find(libvirt->connection, domain);
 	if (libvirt->domain && virDomainGetUUIDString(libvirt->domain, libvirt->uuid) == 0)
 		return libvirt;
-	if (virGetLastErrorCode() == VIR_ERR_NO_DOMAIN ||
-		virGetLastErrorCode() == VIR_ERR_INVALID_ARG)
+	if (virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
 		error_set(err, ERROR_USAGE, "libvirt (%s) has no domain '%s'", uri, domain);
 	else
 		libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot find the domain");
@@ -291,8 +292,11 @@ static enum libvirt_hold hold_of(int state, int reason)
 	case VIR_DOMAIN_PAUSED:
 		if (reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
 			return HOLD_BROKEN;
-		return reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_POSTCOPY
-			? HOLD_MOVING
+		if (reason == VIR_DOMAIN_PAUSED_POSTCOPY)
+			return HOLD_LEAVING;
+		return reason == VIR_DOMAIN_PAUSED_MIGRATION ||
+				reason == VIR_DOMAIN_PAUSED_STARTING_UP
+			? HOLD_ARRIVING
 			: HOLD_STOPPED;
 	case VIR_DOMAIN_SHUTOFF:
 		return HOLD_NONE;
@@ -310,8 +314,10 @@ int libvirt_hold(struct libvirt *libvirt, enum libvirt_hold *hold, struct error 
 		*hold = hold_of(state, reason);
 		return 0;
 	}
-	if (virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+	if (virGetLastErrorCode() != VIR_ERR_NO_DOMAIN) {
+		*hold = HOLD_UNKNOWN;
 		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "libvirt");
+	}
 	*hold = HOLD_NONE;
 	return 0;
 }
@@ -322,7 +328,7 @@ int libvirt_hold_at(const char *uri, const char *uuid, enum libvirt_hold *hold, 
 	int result;
 
 	if (!libvirt) {
-		*hold = HOLD_NONE;
+		*hold = err->code == ERROR_USAGE ? HOLD_NONE : HOLD_UNKNOWN;
 		return err->code == ERROR_USAGE ? 0 : -1;
 	}
 	result = libvirt_hold(libvirt, hold, err);

@@ -72,11 +72,14 @@ int libvirt_cancel(struct libvirt *libvirt, struct error *err);
 int libvirt_memory(struct libvirt *libvirt, uint64_t *bytes, struct error *err);
 
 enum libvirt_hold {
-	HOLD_NONE,    /* no such domain here, or it is shut off */
-	HOLD_RUNNING, /* it runs */
-	HOLD_STOPPED, /* it is here and stands still, by its operator or an error of its own */
-	HOLD_MOVING,  /* a migration has stopped it: it arrives, or leaves in post-copy */
-	HOLD_BROKEN,  /* ... and was interrupted in post-copy */
+	HOLD_NONE,     /* no such domain here, or it is shut off */
+	HOLD_RUNNING,  /* it runs */
+	HOLD_STOPPED,  /* it is here and stands still, by its operator or an error of its own */
+	HOLD_ARRIVING, /* a pre-copy has stopped it: at its source, which has all of it, or where it
+			* arrives */
+	HOLD_LEAVING,  /* at its source, in post-copy */
+	HOLD_BROKEN,   /* post-copy was interrupted */
+	HOLD_UNKNOWN,  /* that libvirt cannot be asked */
 };
 
 /** Whose the guest is, as this libvirt tells */

@@ -129,3 +129,23 @@ def test_a_daemon_that_stops_waits_for_what_goes_through_a_token(hosts, daemons,
     assert daemons[stopped].stop(timeout=60) == 0
     assert process.wait(timeout=60) == 0, process.stderr.read()
     assert_arrived(domain, hosts)
+
+
+def test_a_precopy_that_breaks_leaves_the_guest_where_it_was(hosts, daemons, kernel):
+    domain = begin(hosts, kernel, BUSY)
+    hosts.shape(VERY_SLOW)
+    process = daemons[0].spawn_culvert("migrate", "web1", "hostb", "--mode", "precopy")
+    wait_until(lambda: pass_of(daemons[0]) > 0, "pre-copy", timeout=60)
+    daemons[1].kill()
+    daemons[1].start()
+    assert process.wait(timeout=120) != 0
+    (migration,) = daemons[0].migrations()
+    assert migration["phase"] == "failed"
+    assert migration["guest"] == "source"
+    assert domain.state_on(hosts.a).startswith("running")
+    domain.wait_until_alive()
+    assert domain.verdict()["corrupt"] == 0
+
+
+def pass_of(daemon):
+    return next((x["pass"] for x in daemon.migrations()), 0)

@@ -142,6 +142,30 @@ static void a_symbolic_link_leads_nowhere(void **state)
 	unlink(other);
 }
 
+static void a_hard_link_leads_nowhere(void **state)
+{
+	struct fixture *fixture = *state;
+	char other[64];
+	int listener;
+
+	snprintf(other, sizeof(other), "%s/other.sock", fixture->directory);
+	listener = listen_at(fixture, other);
+	assert_int_equal(link(other, fixture->path), 0);
+	assert_int_equal(connect_as(fixture, "hosta", ".migrate"), -1);
+	assert_int_equal(socket_accept(listener), -1);
+	close(listener);
+	unlink(other);
+}
+
+static void a_directory_in_it_goes_too(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(mkdir(fixture->path, 0700), 0);
+	rendezvous_table_remove(fixture->table, fixture->token);
+	assert_int_equal(access(fixture->path, F_OK), -1);
+}
+
 static void what_was_removed_is_unknown_and_gone(void **state)
 {
 	struct fixture *fixture = *state;
@@ -158,10 +182,9 @@ static void what_a_killed_daemon_left_is_removed(void **state)
 {
 	struct fixture *fixture = *state;
 	int listener = listen_at(fixture, fixture->path);
-	struct rendezvous_table *next = rendezvous_table_new(&fixture->config);
 
+	rendezvous_directories_sweep(&fixture->config);
 	assert_int_equal(access(fixture->path, F_OK), -1);
-	rendezvous_table_free(next);
 	close(listener);
 }
 
@@ -197,6 +220,8 @@ int main(void)
 		TEST(another_peer_finds_nothing),
 		TEST(nothing_but_a_token_and_a_name_is_understood),
 		TEST(a_symbolic_link_leads_nowhere),
+		TEST(a_hard_link_leads_nowhere),
+		TEST(a_directory_in_it_goes_too),
 		TEST(what_was_removed_is_unknown_and_gone),
 		TEST(what_a_killed_daemon_left_is_removed),
 		TEST(a_source_lets_nobody_write),
