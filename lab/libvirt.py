@@ -27,6 +27,15 @@ MOUNTS = {
 }
 
 
+def _propagation():
+    """Mounts of one host are not to be seen on others. In a chroot unshare cannot see to that, for the
+    root is no mount there; what is mounted below a private mount is private all the same."""
+    private = ["unshare", "--mount", "--propagation", "private", "true"]
+    if subprocess.run(private, stderr=subprocess.DEVNULL).returncode == 0:
+        return "private"
+    return "unchanged"
+
+
 class LibvirtHost(Host):
     """qemu_settings  more lines for its qemu.conf, and `names` {name: address} for its /etc/hosts;
     both before up()
@@ -71,7 +80,7 @@ class LibvirtHost(Host):
         )
         self._holder_log = self.log_directory / "holder.log"
         holder = self.spawn(
-            "unshare", "--mount", "--uts", "--ipc", "--propagation", "private", "--",
+            "unshare", "--mount", "--uts", "--ipc", "--propagation", _propagation(), "--",
             "sh", "-c", script, log=self._holder_log,
         )  # fmt: skip
         wait_until(ready.exists, f"{self.name}: mounts of its own", timeout=20)
