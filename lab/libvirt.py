@@ -51,7 +51,7 @@ class LibvirtHost(Host):
     def command(self, *words):
         if not self._holder:
             return super().command(*words)
-        return ["nsenter", "-t", str(self._holder.pid), "-m", "-n", "-u", "-i", *map(str, words)]
+        return ["nsenter", "-t", str(self._holder.pid), "-r", "-m", "-n", "-u", "-i", *map(str, words)]
 
     def outside(self, path):
         """Where a path of this host is for everybody else."""
