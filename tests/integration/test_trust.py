@@ -4,11 +4,14 @@ On the accepting side: the connection ends, the daemon says why in one line of i
 serving the peer that it trusts. On the dialling side: the operator is told what to do.
 """
 
+import pathlib
 import re
 import secrets
+import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 from datetime import timedelta
 
@@ -771,12 +774,14 @@ def test_a_server_that_never_answers_is_given_up_after_ten_seconds(hosts, daemon
 
 
 @pytest.fixture
-def pair(hosts, tmp_path):
+def pair(hosts):
     """pair(certificate_a, certificate_b, peers_b=None): two more daemons, on ports of their own."""
     started = []
+    # Not tmp_path: what is too long for the sockets of migrations is refused.
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="culvert-"))
 
     def start(certificate_a, certificate_b, peers_b=None):
-        a, b = (Host(x.name, x.namespace, x.address, tmp_path / x.name) for x in hosts)
+        a, b = (Host(x.name, x.namespace, x.address, directory / x.name) for x in hosts)
         address_a, address_b = f"{a.address}:16531", f"{b.address}:16532"
         peers_a = [peer_of(b, address=address_b)]
         if peers_b is None:
@@ -792,6 +797,7 @@ def pair(hosts, tmp_path):
     for daemon in started:
         daemon.stop()
         assert "Sanitizer" not in daemon.log_text()
+    shutil.rmtree(directory)
 
 
 def test_two_daemons_of_different_authorities_both_say_so(authority, foreign, hosta, pair):
