@@ -314,28 +314,30 @@ static json_t *uris(const struct daemon *daemon, const struct config_peer *peer)
 		"{so}", "libvirt_uri", json_sprintf("qemu+unix:///system?socket=%s", path));
 }
 
-static json_t *uri(struct daemon *daemon, const json_t *arguments, struct error *err)
+/* The peer that is the one argument. @returns NULL with @err set: there is none */
+static const struct config_peer *read_peer(
+	struct daemon *daemon, const json_t *arguments, struct error *err)
 {
 	const char *host = NULL;
 	const struct argument table[] = {{.key = "host", .required = true, .text = &host}};
-	const struct config_peer *peer;
 
 	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
 		return NULL;
-	peer = find_peer(daemon, host, err);
+	return find_peer(daemon, host, err);
+}
+
+static json_t *uri(struct daemon *daemon, const json_t *arguments, struct error *err)
+{
+	const struct config_peer *peer = read_peer(daemon, arguments, err);
+
 	return peer ? uris(daemon, peer) : NULL;
 }
 
 struct rendezvous *orders_rendezvous(
 	struct daemon *daemon, const json_t *arguments, struct error *err)
 {
-	const char *host = NULL;
-	const struct argument table[] = {{.key = "host", .required = true, .text = &host}};
-	const struct config_peer *peer;
+	const struct config_peer *peer = read_peer(daemon, arguments, err);
 
-	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
-		return NULL;
-	peer = find_peer(daemon, host, err);
 	if (!peer)
 		return NULL;
 	if (atomic_load(&daemon->stopping)) {

@@ -137,12 +137,14 @@ def test_a_peer_of_another_name_is_bad(hosts, authority):
     assert code == BAD_THERE
 
 
-@pytest.mark.skipif(UNPRIVILEGED.read_text().strip() != "0", reason="any QEMU may here")
 @pytest.mark.parametrize("where", ["hosta", "hostb"])
 def test_a_qemu_that_may_not_use_userfaultfd_is_bad(hosts, daemons, where):
     own_socket(hosts.a, owner=65534 if where == "hosta" else 0)
     own_socket(hosts.b, owner=65534 if where == "hostb" else 0)
     findings, code = examine(daemons[0], "hostb")
+    if UNPRIVILEGED.read_text().strip() == "1":  # any QEMU may, on this machine
+        assert not_good(findings) == {}
+        return
     assert list(not_good(findings)) == [(where, "userfaultfd")]
     assert "sysctl vm.unprivileged_userfaultfd=1" in findings[where, "userfaultfd"]["remedy"]
     assert code == (BAD_HERE if where == "hosta" else BAD_THERE)
