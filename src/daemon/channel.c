@@ -166,9 +166,14 @@ static uint64_t deadline(const struct channel *channel)
 	return since_ms + channel->resume_deadline_ms;
 }
 
+static bool is_patient(const struct channel *channel)
+{
+	return channel->allotment.terms && atomic_load(&channel->allotment.terms->patient);
+}
+
 static bool deadline_runs(const struct channel *channel)
 {
-	return !channel->flow.link || channel->parting;
+	return channel->parting || (!channel->flow.link && !is_patient(channel));
 }
 
 static uint64_t next_ms(const struct channel *channel)

@@ -135,8 +135,12 @@ static json_t *announce_postcopy(
 
 	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
 		return NULL;
+	if (*incoming->rendezvous) {
+		rendezvous_table_await(incoming->daemon->rendezvous, incoming->rendezvous);
+		return json_object();
+	}
 	if (!incoming->started || !incoming->migration) {
-		error_set(err, ERROR_USAGE, "'postcopy' comes after 'start'");
+		error_set(err, ERROR_USAGE, "'postcopy' comes after 'start' or 'rendezvous'");
 		return NULL;
 	}
 	if (incoming->leaving) {

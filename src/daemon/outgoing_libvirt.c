@@ -39,9 +39,13 @@ static const char advice_twice[] = "the domain runs on both hosts: 'virsh destro
 static const char advice_left_here[] = "the domain runs on the destination; what is paused of it "
 				       "here is of no use: 'virsh destroy' "
 				       "it here";
+static const char advice_defined_here[] = "the domain runs on the destination, but is still "
+					   "defined here: 'virsh undefine' it here";
 static const char advice_look[] = "look at 'virsh domstate --reason' on both hosts before you do "
 				  "anything: the guest must run "
 				  "on one of them only";
+static const char going_on[] =
+	"libvirt's own connection was lost; the guest's memory goes on coming";
 static const char advice_ended[] = "it was shut down while it moved, or its QEMU ended: see "
 				   "libvirt's logs of both hosts";
 
@@ -51,7 +55,7 @@ struct outgoing_libvirt {
 	struct migration *migration;
 	struct migration_plan plan;
 	struct libvirt *libvirt;
-	struct rendezvous *rendezvous; /* NULL: none, or one that was used up */
+	struct rendezvous *rendezvous; /* the last; or NULL */
 	char their_uri[CONFIG_SOCKET_BYTES + 64];
 	struct migration_figures figures;
 	struct switchover switchover;
@@ -113,6 +117,7 @@ static void publish(struct outgoing_libvirt *outgoing)
 	migration_set_figures(outgoing->migration, &outgoing->figures);
 	if (outgoing->figures.state == MIGRATION_POSTCOPY) {
 		outgoing->switched = true;
+		(void)rendezvous_await(outgoing->rendezvous);
 		migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
 	}
 }
@@ -137,6 +142,8 @@ static void obey(struct outgoing_libvirt *outgoing)
 	if (!outgoing->switch_requested || outgoing->plan.mode == MODE_PRECOPY ||
 		outgoing->figures.state == MIGRATION_SETUP)
 		return;
+	if (!rendezvous_await(outgoing->rendezvous))
+		return;
 	migration_hasten(outgoing->migration);
 	if (libvirt_switch_to_postcopy(outgoing->libvirt, &err) < 0) {
 		log_event_limited(LOG_WARNING, "migration.switch_failed",
@@ -149,27 +156,31 @@ static void obey(struct outgoing_libvirt *outgoing)
 		(unsigned long long)outgoing->figures.pass_count);
 }
 
+static void leave_rendezvous(struct outgoing_libvirt *outgoing)
+{
+	if (outgoing->rendezvous)
+		rendezvous_end(outgoing->rendezvous);
+	outgoing->rendezvous = NULL;
+}
+
 /* One call of libvirt's, from its begin to its return. @returns 0, or -1 with @err set: it could
  * not be made. What it came to is outgoing->result */
 static int run_once(struct outgoing_libvirt *outgoing, struct error *err)
 {
+	leave_rendezvous(outgoing);
 	outgoing->rendezvous = rendezvous_begin(
 		outgoing->daemon, outgoing->peer, migration_terms(outgoing->migration), err);
 	if (!outgoing->rendezvous)
 		return -1;
 	atomic_store(&outgoing->returned, false);
-	if (pthread_create(&outgoing->thread, NULL, call_libvirt, outgoing) != 0) {
-		rendezvous_end(outgoing->rendezvous);
+	if (pthread_create(&outgoing->thread, NULL, call_libvirt, outgoing) != 0)
 		return error_set(err, ERROR_LOCAL, "cannot start a thread");
-	}
 	while (!atomic_load(&outgoing->returned)) {
 		usleep(TURN_US);
 		publish(outgoing);
 		obey(outgoing);
 	}
 	pthread_join(outgoing->thread, NULL);
-	rendezvous_end(outgoing->rendezvous);
-	outgoing->rendezvous = NULL;
 	return 0;
 }
 
@@ -223,6 +234,20 @@ static void end_at_source(struct outgoing_libvirt *outgoing, struct migration_ou
 			"libvirt says that it has migrated, but the domain is still here");
 }
 
+/* libvirt does not undefine it, though asked to, when its own connection was lost meanwhile.
+ * @returns whether nothing is left to be done */
+static bool is_forgotten(struct outgoing_libvirt *outgoing)
+{
+	struct error err;
+
+	if (!outgoing->plan.libvirt.undefine_source ||
+		libvirt_undefine(outgoing->libvirt, &err) == 0)
+		return true;
+	log_event(LOG_WARNING, "migration.not_undefined", "migration=%s vm=%s reason=\"%s\"",
+		outgoing->plan.id, outgoing->plan.vm, err.message);
+	return false;
+}
+
 static void end_at_destination(struct outgoing_libvirt *outgoing, struct migration_outcome *outcome)
 {
 	struct error ignored;
@@ -230,7 +255,9 @@ static void end_at_destination(struct outgoing_libvirt *outgoing, struct migrati
 	if (libvirt_query_completed(outgoing->libvirt, &outgoing->figures, &ignored) == 0)
 		migration_set_figures(outgoing->migration, &outgoing->figures);
 	outcome_set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
-		outgoing->here == HOLD_NONE ? NULL : advice_left_here);
+		outgoing->here != HOLD_NONE ? advice_left_here
+			: is_forgotten(outgoing)    ? NULL
+						    : advice_defined_here);
 	outcome->running = outgoing->there == HOLD_RUNNING;
 }
 
@@ -273,10 +300,20 @@ static bool end_by(struct outgoing_libvirt *outgoing, enum libvirt_verdict verdi
 	return false;
 }
 
+/* Each QEMU still has its end of the stream, whatever became of libvirt's own connection: they go
+ * on by themselves, and there is nothing to resume. */
+static bool is_carrying(struct outgoing_libvirt *outgoing)
+{
+	return outgoing->rendezvous && rendezvous_is_carrying(outgoing->rendezvous);
+}
+
 static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
 {
-	migration_set_phase(outgoing->migration,
-		outgoing->switched ? PHASE_PAUSED : PHASE_FINISHING,
+	enum migration_phase phase = !outgoing->switched ? PHASE_FINISHING
+		: is_carrying(outgoing)                  ? PHASE_POSTCOPY
+							 : PHASE_PAUSED;
+
+	migration_set_phase(outgoing->migration, phase,
 		outgoing->switched ? GUEST_DESTINATION : GUEST_UNKNOWN);
 	migration_set_waiting(outgoing->migration, what);
 	usleep(RETRY_US);
@@ -307,8 +344,12 @@ static void settle(struct outgoing_libvirt *outgoing, struct migration_outcome *
 	struct error why;
 
 	while (!end_by(outgoing, verdict = ask_both(outgoing, &why), outcome)) {
-		if (verdict == VERDICT_RESUME && resume(outgoing))
+		if (verdict == VERDICT_RESUME && is_carrying(outgoing)) {
+			publish(outgoing);
+			wait_for(outgoing, going_on);
+		} else if (verdict == VERDICT_RESUME && resume(outgoing)) {
 			continue;
+		}
 		if (verdict == VERDICT_WAIT)
 			wait_for(outgoing, why.message);
 		if (!atomic_load(&outgoing->daemon->stopping))
@@ -380,6 +421,7 @@ static void talk(void *argument)
 		outcome_set(&outcome, PHASE_FAILED, GUEST_SOURCE, NULL);
 	else
 		settle(outgoing, &outcome);
+	leave_rendezvous(outgoing);
 	log_outcome(outgoing, &outcome);
 	migration_end(outgoing->migration, &outcome);
 	libvirt_free(outgoing->libvirt);

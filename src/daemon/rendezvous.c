@@ -24,12 +24,18 @@ struct rendezvous {
 	atomic_bool over;
 	uv_mutex_t lock;
 	struct error lost; /* under the lock; ERROR_NONE: it is not */
+	struct channel *stream; /* under the lock: the first of the migration, held; or NULL */
+	atomic_bool await;
+	atomic_bool await_said; /* ... to the other host */
 };
 
 static void put(struct rendezvous *rendezvous)
 {
 	if (atomic_fetch_sub(&rendezvous->references, 1) > 1)
 		return;
+	if (rendezvous->stream)
+		channel_put(rendezvous->stream);
+	terms_put(rendezvous->terms);
 	uv_mutex_destroy(&rendezvous->lock);
 	free(rendezvous);
 }
@@ -41,7 +47,21 @@ static void close_all(struct rendezvous *rendezvous)
 	if (*rendezvous->token)
 		rendezvous_directory_remove(rendezvous->daemon->config, rendezvous->token);
 	contact_free(rendezvous->contact);
-	terms_put(rendezvous->terms);
+}
+
+/* @channel  held */
+static void keep(
+	struct rendezvous *rendezvous, enum rendezvous_socket which, struct channel *channel)
+{
+	bool first = which == RENDEZVOUS_MIGRATE && !rendezvous->stream;
+
+	if (!first) {
+		channel_put(channel);
+		return;
+	}
+	uv_mutex_lock(&rendezvous->lock);
+	rendezvous->stream = channel;
+	uv_mutex_unlock(&rendezvous->lock);
 }
 
 static void carry(struct rendezvous *rendezvous, enum rendezvous_socket which, int fd)
@@ -55,7 +75,7 @@ static void carry(struct rendezvous *rendezvous, enum rendezvous_socket which, i
 	channel = opening_run(rendezvous->daemon, rendezvous->peer, "rendezvous", argument,
 		rendezvous->terms, fd, NULL, &err);
 	if (channel)
-		channel_put(channel);
+		keep(rendezvous, which, channel);
 	else
 		log_event_limited(LOG_WARNING, "rendezvous.refused",
 			"host=%s socket=%s reason=\"%s\"", rendezvous->peer->name,
@@ -86,6 +106,18 @@ static bool hear_peer(struct rendezvous *rendezvous)
 	return false;
 }
 
+/* Whatever the other host answers: it has heard it. */
+static void say_await(struct rendezvous *rendezvous)
+{
+	struct error err;
+
+	if (atomic_load(&rendezvous->await_said) || !atomic_load(&rendezvous->await))
+		return;
+	if (contact_ask_briefly(rendezvous->contact, "postcopy", NULL, NULL, &err) == 0 ||
+		err.code != ERROR_LINK)
+		atomic_store(&rendezvous->await_said, true);
+}
+
 static void talk(void *argument)
 {
 	struct rendezvous *rendezvous = argument;
@@ -97,6 +129,7 @@ static void talk(void *argument)
 		for (int i = 0; i < RENDEZVOUS_SOCKETS; i++)
 			watched[i] =
 				(struct pollfd){.fd = rendezvous->listeners[i], .events = POLLIN};
+		say_await(rendezvous);
 		(void)poll(watched, RENDEZVOUS_SOCKETS, CONVERSATION_TURN_MS);
 		for (int i = 0; i < RENDEZVOUS_SOCKETS; i++)
 			accept_all(rendezvous, (enum rendezvous_socket)i);
@@ -188,6 +221,25 @@ bool rendezvous_is_lost(struct rendezvous *rendezvous, struct error *err)
 	*err = rendezvous->lost;
 	uv_mutex_unlock(&rendezvous->lock);
 	return err->code != ERROR_NONE;
+}
+
+bool rendezvous_await(struct rendezvous *rendezvous)
+{
+	if (rendezvous->terms)
+		atomic_store(&rendezvous->terms->patient, true);
+	atomic_store(&rendezvous->await, true);
+	return atomic_load(&rendezvous->await_said);
+}
+
+bool rendezvous_is_carrying(struct rendezvous *rendezvous)
+{
+	struct channel_progress progress = {.ended = true};
+
+	uv_mutex_lock(&rendezvous->lock);
+	if (rendezvous->stream)
+		channel_progress(rendezvous->stream, &progress);
+	uv_mutex_unlock(&rendezvous->lock);
+	return !progress.ended;
 }
 
 void rendezvous_end(struct rendezvous *rendezvous)

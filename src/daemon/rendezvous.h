@@ -31,6 +31,14 @@ const struct config_peer *rendezvous_peer(const struct rendezvous *rendezvous);
 /** Whether it cannot be used any more: the peer has left it; then @err is set */
 bool rendezvous_is_lost(struct rendezvous *rendezvous, struct error *err);
 
+/** The guest runs on the other host, or is about to: from now on a lost link is waited for, on both
+ * hosts, as long as the hypervisor stays. May be repeated.
+ * @returns whether the other host knows it already */
+bool rendezvous_await(struct rendezvous *rendezvous);
+
+/** Whether a stream of the migration still goes through it, with a link or without */
+bool rendezvous_is_carrying(struct rendezvous *rendezvous);
+
 /** No more connections; both directories go. What is connected goes on */
 void rendezvous_end(struct rendezvous *rendezvous);
 

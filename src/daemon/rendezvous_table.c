@@ -17,6 +17,7 @@ struct rendezvous {
 	struct list place;
 	char peer[64];
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+	struct terms *terms; /* held */
 };
 
 struct rendezvous_table {
@@ -36,11 +37,18 @@ struct rendezvous_table *rendezvous_table_new(const struct config *config)
 	return table;
 }
 
+static void discard(struct rendezvous *rendezvous)
+{
+	if (rendezvous)
+		terms_put(rendezvous->terms);
+	free(rendezvous);
+}
+
 static void drop(struct rendezvous_table *table, struct rendezvous *rendezvous)
 {
 	rendezvous_directory_remove(table->config, rendezvous->token);
 	list_remove(&rendezvous->place);
-	free(rendezvous);
+	discard(rendezvous);
 }
 
 void rendezvous_table_free(struct rendezvous_table *table)
@@ -57,15 +65,17 @@ int rendezvous_table_add(
 	struct rendezvous *rendezvous = calloc(1, sizeof(*rendezvous));
 	unsigned char random[RENDEZVOUS_TOKEN_CHARACTERS / 2];
 
-	if (!rendezvous || RAND_bytes(random, sizeof(random)) != 1) {
-		free(rendezvous);
+	if (rendezvous)
+		rendezvous->terms = terms_new(RATE_UNLIMITED);
+	if (!rendezvous || !rendezvous->terms || RAND_bytes(random, sizeof(random)) != 1) {
+		discard(rendezvous);
 		return error_set(err, ERROR_LOCAL, "no memory or no randomness");
 	}
 	for (size_t i = 0; i < sizeof(random); i++)
 		snprintf(rendezvous->token + 2 * i, 3, "%02x", random[i]);
 	if (rendezvous_directory_make(
 		    table->config, rendezvous->token, RENDEZVOUS_DESTINATION, err) < 0) {
-		free(rendezvous);
+		discard(rendezvous);
 		return -1;
 	}
 	snprintf(rendezvous->peer, sizeof(rendezvous->peer), "%s", peer);
@@ -86,6 +96,17 @@ static struct rendezvous *find(struct rendezvous_table *table, const char *token
 			return rendezvous;
 	}
 	return NULL;
+}
+
+void rendezvous_table_await(struct rendezvous_table *table, const char *token)
+{
+	struct rendezvous *rendezvous;
+
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	if (rendezvous)
+		atomic_store(&rendezvous->terms->patient, true);
+	uv_mutex_unlock(&table->lock);
 }
 
 void rendezvous_table_remove(struct rendezvous_table *table, const char *token)
@@ -135,22 +156,31 @@ static int connect_there(const char *path, struct error *err)
 }
 
 int rendezvous_table_connect(
-	struct rendezvous_table *table, const char *peer, const char *text, struct error *err)
+	struct rendezvous_table *table, const char *peer, const char *text, struct terms **terms,
+	struct error *err)
 {
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	char path[CONFIG_SOCKET_BYTES];
 	const struct rendezvous *rendezvous;
 	enum rendezvous_socket which;
 	bool found;
+	int fd;
 
 	if (!read_which(text, token, &which))
 		return error_set(err, ERROR_USAGE, "no such rendezvous");
 	uv_mutex_lock(&table->lock);
 	rendezvous = find(table, token);
 	found = rendezvous && strcmp(rendezvous->peer, peer) == 0;
+	if (found)
+		*terms = terms_hold(rendezvous->terms);
 	uv_mutex_unlock(&table->lock);
 	if (!found)
 		return error_set(err, ERROR_USAGE, "no such rendezvous");
 	rendezvous_socket_path(table->config, token, which, path);
-	return connect_there(path, err);
+	fd = connect_there(path, err);
+	if (fd < 0) {
+		terms_put(*terms);
+		*terms = NULL;
+	}
+	return fd;
 }

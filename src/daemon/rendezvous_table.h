@@ -7,6 +7,7 @@
 #define CULVERT_DAEMON_RENDEZVOUS_TABLE_H
 
 #include "daemon/rendezvous_directory.h"
+#include "daemon/terms.h"
 
 struct rendezvous_table;
 
@@ -23,6 +24,9 @@ void rendezvous_table_free(struct rendezvous_table *table);
 int rendezvous_table_add(
 	struct rendezvous_table *table, const char *peer, char *token, struct error *err);
 
+/** Its guest runs here: what is connected waits for a lost link as long as the hypervisor stays */
+void rendezvous_table_await(struct rendezvous_table *table, const char *token);
+
 /** Remove it, with its directory */
 void rendezvous_table_remove(struct rendezvous_table *table, const char *token);
 
@@ -31,9 +35,11 @@ void rendezvous_table_remove(struct rendezvous_table *table, const char *token);
  *
  * @peer   who asks: another's is not found
  * @which  "TOKEN.migrate" or "TOKEN.disks"
+ * @terms  those of its channels, held for the caller
  * @returns the descriptor, or -1 with @err set. ERROR_USAGE: there is no such rendezvous for @peer
  */
 int rendezvous_table_connect(
-	struct rendezvous_table *table, const char *peer, const char *which, struct error *err);
+	struct rendezvous_table *table, const char *peer, const char *which, struct terms **terms,
+	struct error *err);
 
 #endif

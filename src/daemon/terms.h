@@ -1,5 +1,5 @@
-/* What the channels of one migration may use of the bandwidth: set by its conversation and by the
- * operator, kept by the scheduler. It outlives each single channel.
+/* What the channels of one migration may use of the bandwidth, set by its conversation and by the
+ * operator, kept by the scheduler; and how long they may wait. It outlives each single channel.
  *
  * Threads: any.
  */
@@ -7,6 +7,7 @@
 #define CULVERT_DAEMON_TERMS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tunnel/shares.h"
@@ -18,6 +19,7 @@ struct terms {
 	_Atomic uint64_t to_peer_rate;  /* that it may send at most just now; or RATE_UNLIMITED */
 	_Atomic uint64_t to_local_rate; /* ... and that the peer was asked to send */
 	unsigned channel_count;         /* under the scheduler's lock */
+	atomic_bool patient; /* a lost link is waited for as long as the local program stays */
 };
 
 /** @returns terms of class SHARE_BULK, held by the caller; or NULL without memory */

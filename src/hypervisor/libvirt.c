@@ -282,6 +282,20 @@ int libvirt_cancel(struct libvirt *libvirt, struct error *err)
 	return 0;
 }
 
+int libvirt_undefine(struct libvirt *libvirt, struct error *err)
+{
+	int persistent = virDomainIsPersistent(libvirt->domain);
+
+	if (persistent == 0 || (persistent < 0 && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN))
+		return 0;
+	/* As libvirt does it itself: what lies beside the definition stays. */
+	if (persistent < 0 ||
+		virDomainUndefineFlags(libvirt->domain,
+			VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_TPM) < 0)
+		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot undefine it here");
+	return 0;
+}
+
 static enum libvirt_hold hold_of(int state, int reason)
 {
 	switch (state) {

@@ -64,6 +64,10 @@ int libvirt_query_completed(
 
 int libvirt_switch_to_postcopy(struct libvirt *libvirt, struct error *err);
 
+/** What is defined of a domain that does not run here any more: nothing then. Disks, and what else
+ * lies beside the definition, stay */
+int libvirt_undefine(struct libvirt *libvirt, struct error *err);
+
 /** Before post-copy only */
 int libvirt_cancel(struct libvirt *libvirt, struct error *err);
 

@@ -1,5 +1,7 @@
 """Domains of two real libvirts, moved by `culvert migrate` and by libvirt's own clients."""
 
+import time
+
 import pytest
 from domains import (  # noqa: F401  (fixtures)
     BUSY,
@@ -14,6 +16,7 @@ from domains import (  # noqa: F401  (fixtures)
     tcp_ports,
 )
 
+from lab.daemon import daemon_pair
 from lab.libvirt import TCP_PORT
 from lab.wait import wait_until
 
@@ -75,11 +78,11 @@ def test_the_flag_itself(hosts, daemons, kernel):
     assert_arrived(domain, hosts)
 
 
-def start_slowly(hosts, daemons, kernel):
+def start_slowly(hosts, daemons, kernel, *options, **of_domain):
     """A post-copy under way over a slow link, and `culvert migrate` beside it"""
-    domain = begin(hosts, kernel, BUSY)
+    domain = begin(hosts, kernel, BUSY, **of_domain)
     hosts.shape(VERY_SLOW)
-    process = daemons[0].spawn_culvert("migrate", "web1", "hostb", "--mode", "postcopy")
+    process = daemons[0].spawn_culvert("migrate", "web1", "hostb", "--mode", "postcopy", *options)
     wait_until(
         lambda: phase(daemons[0]) == "postcopy" or process.poll() is not None,
         "post-copy", timeout=60,
@@ -111,6 +114,30 @@ def test_lost_connections_in_postcopy_are_hidden(hosts, daemons, kernel):
     assert daemons[0].log_text().count("event=link.resumed") >= 1
     assert "event=migration.interrupted" not in daemons[0].log_text()
     assert_arrived(domain, hosts)
+
+
+def test_a_postcopy_outlives_the_deadline_and_libvirts_own_connection(hosts, authority, kernel):
+    """libvirt gives its connection up, and says that the migration has failed; QEMU sees nothing."""
+    daemons = daemon_pair(hosts, authority, services="migrate, libvirt", resume_deadline="3s")
+    for daemon in daemons:
+        daemon.start()
+    domain, process = start_slowly(
+        hosts, daemons, kernel, "--persistent", "--undefine-source", persistent=True
+    )
+    hosts.cut()
+    wait_until(lambda: domain.state_on(hosts.a) == "paused (post-copy failed)", "libvirt to fail")
+    time.sleep(3)  # and the deadline of the stream is past
+    (migration,) = daemons[0].migrations()
+    assert migration["phase"] == "postcopy"
+    hosts.mend()
+    hosts.shape(None)
+    assert_completes(process, daemons[0])
+    assert "event=migration.interrupted" not in daemons[0].log_text()
+    assert_arrived(domain, hosts)
+    assert hosts.a.virsh("list", "--all", "--name").stdout.split() == []
+    assert hosts.b.virsh("list", "--all", "--persistent", "--name").stdout.split() == ["web1"]
+    for daemon in daemons:
+        assert daemon.stop() == 0, daemon.log_text()
 
 
 @pytest.mark.parametrize("stopped", [0, 1])

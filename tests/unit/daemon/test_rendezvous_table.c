@@ -22,6 +22,7 @@ struct fixture {
 	struct rendezvous_table *table;
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	char path[CONFIG_SOCKET_BYTES]; /* where the hypervisor would listen */
+	struct terms *terms; /* of who was connected last, held */
 	struct error err;
 };
 
@@ -46,6 +47,7 @@ static int tear_down(void **state)
 	struct fixture *fixture = *state;
 	char path[64];
 
+	terms_put(fixture->terms);
 	rendezvous_table_free(fixture->table);
 	snprintf(path, sizeof(path), "%s/m", fixture->directory);
 	/* Whatever a test has made there is gone with its rendezvous. */
@@ -68,7 +70,10 @@ static int connect_as(struct fixture *fixture, const char *peer, const char *res
 	char which[RENDEZVOUS_TOKEN_CHARACTERS + 64];
 
 	snprintf(which, sizeof(which), "%s%s", fixture->token, rest);
-	return rendezvous_table_connect(fixture->table, peer, which, &fixture->err);
+	terms_put(fixture->terms);
+	fixture->terms = NULL;
+	return rendezvous_table_connect(
+		fixture->table, peer, which, &fixture->terms, &fixture->err);
 }
 
 static void assert_unknown(struct fixture *fixture, const char *peer, const char *rest)
@@ -99,6 +104,29 @@ static void the_peer_is_connected_to_who_listens(void **state)
 	assert_true(accepted >= 0);
 	close(accepted);
 	close(fd);
+	close(listener);
+}
+
+static void all_that_is_connected_waits_once_the_guest_runs_here(void **state)
+{
+	struct fixture *fixture = *state;
+	int listener = listen_at(fixture, fixture->path);
+	int first = connect_as(fixture, "hosta", ".migrate");
+	struct terms *terms = terms_hold(fixture->terms);
+	int second;
+
+	assert_false(atomic_load(&terms->patient));
+	rendezvous_table_await(fixture->table, fixture->token);
+	assert_true(atomic_load(&terms->patient));
+	second = connect_as(fixture, "hosta", ".migrate");
+	assert_true(atomic_load(&fixture->terms->patient));
+	/* A channel outlives the place. */
+	rendezvous_table_remove(fixture->table, fixture->token);
+	rendezvous_table_await(fixture->table, fixture->token);
+	assert_true(atomic_load(&terms->patient));
+	terms_put(terms);
+	close(second);
+	close(first);
 	close(listener);
 }
 
@@ -217,6 +245,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(its_directory_is_for_the_hypervisor_only),
 		TEST(the_peer_is_connected_to_who_listens),
+		TEST(all_that_is_connected_waits_once_the_guest_runs_here),
 		TEST(another_peer_finds_nothing),
 		TEST(nothing_but_a_token_and_a_name_is_understood),
 		TEST(a_symbolic_link_leads_nowhere),

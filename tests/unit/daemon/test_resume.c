@@ -397,6 +397,25 @@ static void lay_under(struct terms *terms)
 	assert_non_null(line.channel);
 }
 
+static void a_patient_opener_waits_past_the_deadline(void **state)
+{
+	struct terms *terms = terms_new(RATE_UNLIMITED);
+	struct pollfd ends[2];
+
+	(void)state;
+	hosts.a.peers[0].resume_deadline_ms = SHORT_MS;
+	lay_under(terms);
+	ends[0] = (struct pollfd){.fd = line.here};
+	ends[1] = (struct pollfd){.fd = line.there};
+	strand();
+	/* Also when its guest went to the other host after the link was lost */
+	atomic_store(&terms->patient, true);
+	assert_int_equal(poll(ends, 2, 3 * SHORT_MS), 0);
+	hosts_set_deaf(&hosts, false);
+	assert_passes(line.here, line.there, "page");
+	terms_put(terms);
+}
+
 static void close_handle(uv_handle_t *handle, void *unused)
 {
 	(void)unused;
@@ -567,6 +586,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			an_end_without_a_link_leaves_what_its_migration_may_use, set_up_hosts,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_patient_opener_waits_past_the_deadline, set_up_hosts, tear_down),
 		TEST(a_link_that_is_lost_before_the_peer_left_it_keeps_no_processor_busy),
 		TEST(a_cut_of_an_idle_channel_is_not_seen),
 		TEST(a_cut_in_full_flow_is_not_seen),
