@@ -40,7 +40,7 @@ static const char advice_left_here[] = "the domain runs on the destination; what
 				       "here is of no use: 'virsh destroy' "
 				       "it here";
 static const char advice_defined_here[] = "the domain runs on the destination, but is still "
-					   "defined here: 'virsh undefine' it here";
+					  "defined here: 'virsh undefine' it here";
 static const char advice_look[] = "look at 'virsh domstate --reason' on both hosts before you do "
 				  "anything: the guest must run "
 				  "on one of them only";
@@ -255,9 +255,9 @@ static void end_at_destination(struct outgoing_libvirt *outgoing, struct migrati
 	if (libvirt_query_completed(outgoing->libvirt, &outgoing->figures, &ignored) == 0)
 		migration_set_figures(outgoing->migration, &outgoing->figures);
 	outcome_set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
-		outgoing->here != HOLD_NONE ? advice_left_here
-			: is_forgotten(outgoing)    ? NULL
-						    : advice_defined_here);
+		outgoing->here != HOLD_NONE      ? advice_left_here
+			: is_forgotten(outgoing) ? NULL
+						 : advice_defined_here);
 	outcome->running = outgoing->there == HOLD_RUNNING;
 }
 
@@ -313,8 +313,8 @@ static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
 		: is_carrying(outgoing)                  ? PHASE_POSTCOPY
 							 : PHASE_PAUSED;
 
-	migration_set_phase(outgoing->migration, phase,
-		outgoing->switched ? GUEST_DESTINATION : GUEST_UNKNOWN);
+	migration_set_phase(
+		outgoing->migration, phase, outgoing->switched ? GUEST_DESTINATION : GUEST_UNKNOWN);
 	migration_set_waiting(outgoing->migration, what);
 	usleep(RETRY_US);
 	take_requests(outgoing);

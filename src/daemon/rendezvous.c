@@ -23,7 +23,7 @@ struct rendezvous {
 	atomic_uint references; /* its owner, and its conversation */
 	atomic_bool over;
 	uv_mutex_t lock;
-	struct error lost; /* under the lock; ERROR_NONE: it is not */
+	struct error lost;      /* under the lock; ERROR_NONE: it is not */
 	struct channel *stream; /* under the lock: the first of the migration, held; or NULL */
 	atomic_bool await;
 	atomic_bool await_said; /* ... to the other host */

@@ -155,9 +155,8 @@ static int connect_there(const char *path, struct error *err)
 	return socket_connect_unix(same, err);
 }
 
-int rendezvous_table_connect(
-	struct rendezvous_table *table, const char *peer, const char *text, struct terms **terms,
-	struct error *err)
+int rendezvous_table_connect(struct rendezvous_table *table, const char *peer, const char *text,
+	struct terms **terms, struct error *err)
 {
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	char path[CONFIG_SOCKET_BYTES];

@@ -38,8 +38,7 @@ void rendezvous_table_remove(struct rendezvous_table *table, const char *token);
  * @terms  those of its channels, held for the caller
  * @returns the descriptor, or -1 with @err set. ERROR_USAGE: there is no such rendezvous for @peer
  */
-int rendezvous_table_connect(
-	struct rendezvous_table *table, const char *peer, const char *which, struct terms **terms,
-	struct error *err);
+int rendezvous_table_connect(struct rendezvous_table *table, const char *peer, const char *which,
+	struct terms **terms, struct error *err);
 
 #endif

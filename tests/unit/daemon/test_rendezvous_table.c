@@ -22,7 +22,7 @@ struct fixture {
 	struct rendezvous_table *table;
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	char path[CONFIG_SOCKET_BYTES]; /* where the hypervisor would listen */
-	struct terms *terms; /* of who was connected last, held */
+	struct terms *terms;            /* of who was connected last, held */
 	struct error err;
 };
 
