@@ -113,6 +113,7 @@ static int connect_loopback(struct arrival *arrival, const char *port, char *tex
 
 	arrival->local_fd =
 		loopback_connect(&arrival->daemon->config->migration_address, port, &err);
+	arrival->terms = terms_new_patient();
 	if (arrival->local_fd >= 0)
 		return 0;
 	snprintf(text, size, "%.150s", err.message);

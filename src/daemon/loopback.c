@@ -10,6 +10,7 @@
 #include "daemon/channel.h"
 #include "daemon/conversation.h"
 #include "daemon/opening.h"
+#include "daemon/terms.h"
 #include "io/socket.h"
 #include "io/socket_owner.h"
 
@@ -92,10 +93,12 @@ static void carry(struct loopback *loopback, const struct waiting *next)
 	struct channel *channel;
 	struct error err;
 	char argument[8];
+	struct terms *terms = terms_new_patient();
 
 	snprintf(argument, sizeof(argument), "%u", next->port);
 	channel = opening_run(loopback->daemon, loopback->peer, CONFIG_TCP_MIGRATION, argument,
-		NULL, next->fd, NULL, &err);
+		terms, next->fd, NULL, &err);
+	terms_put(terms);
 	if (channel)
 		channel_put(channel);
 	else

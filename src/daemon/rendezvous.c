@@ -192,11 +192,14 @@ struct rendezvous *rendezvous_begin(struct daemon *daemon, const struct config_p
 	}
 	rendezvous->daemon = daemon;
 	rendezvous->peer = peer;
-	rendezvous->terms = terms_hold(terms);
+	rendezvous->terms = terms ? terms_hold(terms) : terms_new_patient();
+	atomic_init(&rendezvous->await, !terms);
 	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++)
 		rendezvous->listeners[i] = -1;
 	atomic_init(&rendezvous->references, 2);
-	if (make_there(rendezvous, err) == 0 && make_here(rendezvous, err) == 0 &&
+	if (!rendezvous->terms)
+		error_set(err, ERROR_LOCAL, "no memory");
+	else if (make_there(rendezvous, err) == 0 && make_here(rendezvous, err) == 0 &&
 		conversation_start(talk, rendezvous, err) == 0)
 		return rendezvous;
 	close_all(rendezvous);
@@ -225,8 +228,7 @@ bool rendezvous_is_lost(struct rendezvous *rendezvous, struct error *err)
 
 bool rendezvous_await(struct rendezvous *rendezvous)
 {
-	if (rendezvous->terms)
-		atomic_store(&rendezvous->terms->patient, true);
+	atomic_store(&rendezvous->terms->patient, true);
 	atomic_store(&rendezvous->await, true);
 	return atomic_load(&rendezvous->await_said);
 }

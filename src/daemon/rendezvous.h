@@ -17,7 +17,8 @@ struct rendezvous;
 /**
  * Make its directories on both hosts and listen here.
  *
- * @terms   of the migration, held; or NULL
+ * @terms   of the migration, held; or NULL: a client's, who does not say when it is in post-copy,
+ * so that its streams wait for a lost link without a deadline from the beginning
  * @errors  see opening_run(); the peer's own; ERROR_LOCAL
  */
 struct rendezvous *rendezvous_begin(struct daemon *daemon, const struct config_peer *peer,

@@ -16,6 +16,15 @@ struct terms *terms_new(uint64_t limit_bytes_per_s)
 	return terms;
 }
 
+struct terms *terms_new_patient(void)
+{
+	struct terms *terms = terms_new(RATE_UNLIMITED);
+
+	if (terms)
+		atomic_store(&terms->patient, true);
+	return terms;
+}
+
 struct terms *terms_hold(struct terms *terms)
 {
 	if (terms)

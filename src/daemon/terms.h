@@ -25,6 +25,11 @@ struct terms {
 /** @returns terms of class SHARE_BULK, held by the caller; or NULL without memory */
 struct terms *terms_new(uint64_t limit_bytes_per_s);
 
+/** ... without a limit, of streams that are libvirt's alone: it gives up by itself those that are
+ * still worth nothing (pre-copy), and cannot be relied on to go on over others (post-copy).
+ * @returns them, patient; or NULL without memory */
+struct terms *terms_new_patient(void);
+
 /** @terms  NULL: nothing happens. @returns it */
 struct terms *terms_hold(struct terms *terms);
 void terms_put(struct terms *terms);

@@ -31,7 +31,7 @@ def tcp_hosts():
     return pair
 
 
-def start_daemons(hosts, authority, services="migrate, libvirt", **host_keys):
+def start_daemons(hosts, authority, services="migrate, libvirt", peer_keys=None, **host_keys):
     """Each host has an address for the other; `host_keys` are hostb's."""
     pair = daemon_pair(hosts, authority)
     for daemon in pair:
@@ -42,6 +42,7 @@ def start_daemons(hosts, authority, services="migrate, libvirt", **host_keys):
             "identity": f"{other.name}.example",
             "services": services,
             "loopback": place(other),
+            **(peer_keys or {}),
         }
         keys = {"migration_address": place(daemon.host)}
         if daemon.host is hosts.b:

@@ -140,6 +140,29 @@ def test_a_postcopy_outlives_the_deadline_and_libvirts_own_connection(hosts, aut
         assert daemon.stop() == 0, daemon.log_text()
 
 
+def test_so_does_one_through_a_token(hosts, authority, kernel):
+    daemons = daemon_pair(hosts, authority, services="migrate, libvirt", resume_deadline="3s")
+    for daemon in daemons:
+        daemon.start()
+    domain = begin(hosts, kernel, BUSY)
+    hosts.shape(VERY_SLOW)
+    process = daemons[0].spawn_culvert(
+        "token", "hostb", "--", "virsh", "-c", "qemu:///system", "migrate", "--live", "--p2p",
+        "--postcopy", "--postcopy-after-precopy", "web1", *URIS,
+    )  # fmt: skip
+    wait_until(lambda: domain.state_on(hosts.a) == "paused (post-copy)", "post-copy", timeout=90)
+    hosts.cut()
+    assert process.wait(60) != 0
+    assert domain.state_on(hosts.a) == "paused (post-copy failed)"
+    time.sleep(3)
+    hosts.mend()
+    hosts.shape(None)
+    wait_until(lambda: domain.state_on(hosts.a) == "", "the rest to come", timeout=60)
+    assert_arrived(domain, hosts)
+    for daemon in daemons:
+        assert daemon.stop() == 0, daemon.log_text()
+
+
 @pytest.mark.parametrize("stopped", [0, 1])
 def test_a_daemon_that_stops_waits_for_what_goes_through_a_token(hosts, daemons, kernel, stopped):
     domain = begin(hosts, kernel, BUSY)

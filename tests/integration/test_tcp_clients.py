@@ -1,5 +1,10 @@
 """Migrations by clients that can only say tcp://: a loopback address for each peer."""
 
+import hashlib
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from tcp_hosts import (
     ADDRESSES,
@@ -47,8 +52,8 @@ def daemons(hosts, authority):
         assert daemon.stop() == 0, daemon.log_text()
 
 
-def begin(host, kernel, dirty=CALM):
-    domain = Domain(host, "web1", kernel, memory_mib=MEMORY_MIB, dirty=dirty)
+def begin(host, kernel, dirty=CALM, **options):
+    domain = Domain(host, "web1", kernel, memory_mib=MEMORY_MIB, dirty=dirty, **options)
     domain.wait_running()
     return domain
 
@@ -73,6 +78,35 @@ def test_virsh_moves_a_domain_through_the_one_port(hosts, daemons, kernel, flags
     assert result.returncode == 0, result.stderr + daemons[0].log_text()
     assert_arrived(domain, hosts.a, hosts.b)
     assert_nothing_else(hosts)
+
+
+def digest(host, image):
+    return hashlib.sha256(host.outside(image).read_bytes()).hexdigest()
+
+
+def test_disks_and_postcopy_outlive_the_deadline(hosts, authority, kernel):
+    daemons = start_daemons(hosts, authority, peer_keys={"resume_deadline": "3s"})
+    image = "/var/lib/libvirt/images/disk0"
+    hosts.a.outside(image).write_bytes(os.urandom(24 << 20))
+    hosts.b.outside(image).write_bytes(bytes(24 << 20))
+    domain = begin(hosts.a, kernel, {"mib": 48, "pattern": "mixed"}, disks=[image])
+    hosts.shape("60mbit")
+    with ThreadPoolExecutor() as pool:
+        flags = ("--postcopy", "--postcopy-after-precopy", "--copy-storage-all")
+        result = pool.submit(virsh_migrate, hosts.a, hosts.b, *flags)
+        wait_until(
+            lambda: domain.state_on(hosts.a) == "paused (post-copy)", "post-copy", timeout=120
+        )
+        hosts.cut()
+        assert result.result(60).returncode != 0
+    time.sleep(3)
+    hosts.mend()
+    hosts.shape(None)
+    wait_until(lambda: domain.state_on(hosts.a) == "", "the rest to come", timeout=60)
+    assert_arrived(domain, hosts.a, hosts.b)
+    assert digest(hosts.a, image) == digest(hosts.b, image)
+    for daemon in daemons:
+        assert daemon.stop() == 0, daemon.log_text()
 
 
 def test_it_goes_there_by_name_and_comes_back(hosts, daemons, kernel):
