@@ -199,6 +199,20 @@ struct finding doctor_host_apparmor(
 	return finding;
 }
 
+struct finding doctor_host_selinux(bool enforces)
+{
+	struct finding finding;
+
+	if (!enforces)
+		return finding_make("selinux", FINDING_GOOD, "SELinux does not enforce here");
+	finding = finding_make("selinux", FINDING_WARNING,
+		"SELinux enforces here, and Culvert has no rules of its own for it");
+	finding_remedy(&finding,
+		"try a migration: 'ausearch -m avc -ts recent' tells what was denied, and "
+		"'audit2allow' makes a module of it");
+	return finding;
+}
+
 static void date_text(int64_t when_s, char text[32])
 {
 	time_t seconds = (time_t)when_s;

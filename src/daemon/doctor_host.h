@@ -48,6 +48,9 @@ struct finding doctor_host_qemu(const char *version);
 struct finding doctor_host_apparmor(
 	bool confines, const char *include, const char *runtime_directory);
 
+/** @enforces  as the kernel says */
+struct finding doctor_host_selinux(bool enforces);
+
 /** @failure  why the files are no good, or NULL. @now_s  since 1970. @loaded  what culvertd uses,
  * @files  what it would use if it were started now */
 struct finding doctor_host_certificate(const char *failure, const struct identity_expiry *loaded,

@@ -19,6 +19,7 @@
 #define WAIT_S             10
 #define APPARMOR_ENABLED   "/sys/module/apparmor/parameters/enabled"
 #define APPARMOR_PROFILES  "/sys/kernel/security/apparmor/profiles"
+#define SELINUX_ENFORCES   "/sys/fs/selinux/enforce"
 #define APPARMOR_ADDITIONS "/etc/apparmor.d/local/abstractions/libvirt-qemu"
 #define TEXT_BYTES         65536
 /* Linux' UFFD_USER_MODE_ONLY, which headers of older ones lack */
@@ -170,6 +171,15 @@ static void examine_apparmor(struct patient *patient)
 			confines, found ? text : NULL, patient->daemon->config->runtime_directory));
 }
 
+static void examine_selinux(struct patient *patient)
+{
+	char text[8];
+
+	add(patient,
+		doctor_host_selinux(
+			read_text(SELINUX_ENFORCES, text, sizeof(text)) && *text == '1'));
+}
+
 static void examine_certificate(struct patient *patient)
 {
 	const struct config *config = patient->daemon->config;
@@ -198,6 +208,7 @@ static void examine(struct patient *patient)
 	examine_libvirt(patient);
 	examine_group(patient);
 	examine_apparmor(patient);
+	examine_selinux(patient);
 	examine_qemu(patient);
 	examine_userfaultfd(patient);
 	add(patient, doctor_host_tcp(facts->receive_bytes, facts->send_bytes));

@@ -158,6 +158,13 @@ static void an_old_qemu_or_none_is_a_warning(void **state)
 	assert_found(doctor_host_qemu(""), FINDING_WARNING, "install");
 }
 
+static void selinux_that_enforces_is_told(void **state)
+{
+	(void)state;
+	assert_found(doctor_host_selinux(true), FINDING_WARNING, "ausearch");
+	assert_found(doctor_host_selinux(false), FINDING_GOOD, "not");
+}
+
 static void apparmor_without_the_rule_is_bad(void **state)
 {
 	(void)state;
@@ -255,6 +262,7 @@ int main(void)
 		cmocka_unit_test(a_libvirt_that_does_not_answer_is_a_warning),
 		cmocka_unit_test(a_libvirt_that_cannot_resume_is_a_warning),
 		cmocka_unit_test(an_old_qemu_or_none_is_a_warning),
+		cmocka_unit_test(selinux_that_enforces_is_told),
 		cmocka_unit_test(apparmor_without_the_rule_is_bad),
 		cmocka_unit_test(apparmor_with_the_rule_or_without_libvirt_is_good),
 		cmocka_unit_test(a_certificate_of_31_days_is_good_one_of_30_a_warning),
