@@ -7,9 +7,8 @@
 #include <sys/socket.h>
 
 #include "base/descriptor.h"
+#include "daemon/channel_link.h"
 #include "daemon/channel_table.h"
-#include "daemon/flow.h"
-#include "daemon/redial.h"
 #include "daemon/scheduler.h"
 #include "io/socket.h"
 
@@ -23,34 +22,7 @@ static const struct session_settings session_settings = {
 	.window = {.least_bytes = 128 << 10, .ample_bytes = 2 << 20, .most_bytes = 128 << 20},
 };
 
-struct channel {
-	struct list place; /* in its worker's list */
-	struct worker *worker;
-	struct loop *loop; /* the worker's, held: holders may outlive the worker */
-	struct flow flow;
-	struct allotment allotment;
-	struct channel_report report;
-	struct redial *redial;
-	struct channel_table *table;
-	uint64_t epoch; /* acceptor: of the last RESUME that was granted */
-	uint64_t resume_deadline_ms;
-	uint64_t lost_ms; /* when the link was lost, on the clock of the loop */
-	char lost_why[160];
-	int local_interest;
-	bool lingering; /* RESET came; what came before it is being delivered */
-	bool parting;   /* it has ended here; the peer is yet to be told, or to leave */
-	uint64_t parted_ms;
-	bool closing;
-	uint64_t timer_ms; /* when the timer fires; UINT64_MAX: it does not */
-	uv_poll_t local;
-	uv_timer_t timer;
-	struct turn turn;       /* its place in its worker's turns */
-	atomic_uint references; /* the holders, and the loop while handles are open */
-	unsigned open_handles;
-};
-
 static void on_local(uv_poll_t *local, int status, int events);
-static void on_link(void *owner, int events);
 
 uint64_t channel_first_limit(void)
 {
@@ -117,7 +89,7 @@ static void leave_program(struct channel *channel, const struct error *failure)
 }
 
 /* The end of the channel on this host */
-static void end(struct channel *channel, const struct error *failure)
+void channel_end_with(struct channel *channel, const struct error *failure)
 {
 	if (channel->closing)
 		return;
@@ -158,24 +130,6 @@ static void on_timer(uv_timer_t *timer)
 	turns_ask(&channel->worker->turns, &channel->turn);
 }
 
-/* How long a link, or the peer's knowledge of the last word, is waited for */
-static uint64_t deadline(const struct channel *channel)
-{
-	uint64_t since_ms = channel->parting ? channel->parted_ms : channel->lost_ms;
-
-	return since_ms + channel->resume_deadline_ms;
-}
-
-static bool is_patient(const struct channel *channel)
-{
-	return channel->allotment.terms && atomic_load(&channel->allotment.terms->patient);
-}
-
-static bool deadline_runs(const struct channel *channel)
-{
-	return channel->parting || (!channel->flow.link && !is_patient(channel));
-}
-
 static uint64_t next_ms(const struct channel *channel)
 {
 	uint64_t next = UINT64_MAX;
@@ -184,12 +138,14 @@ static uint64_t next_ms(const struct channel *channel)
 		next = session_next_ms(&channel->flow.session);
 	else if (channel->redial)
 		next = redial_due_ms(channel->redial);
-	return deadline_runs(channel) && deadline(channel) < next ? deadline(channel) : next;
+	return channel_deadline_runs(channel) && channel_deadline(channel) < next
+		? channel_deadline(channel)
+		: next;
 }
 
 /* When the next pass is due without an event. The timer may fire early, never late; it is not for
  * what is due at once: libuv would run it again before it looks at any socket. */
-static void settle_next(struct channel *channel)
+void channel_settle_next(struct channel *channel)
 {
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 	uint64_t due_ms = next_ms(channel);
@@ -203,7 +159,7 @@ static void settle_next(struct channel *channel)
 }
 
 /* What to wait for follows from what the flow holds and wants, and from nothing else. */
-static void settle_interest(struct channel *channel)
+void channel_settle_interest(struct channel *channel)
 {
 	int local;
 	int link;
@@ -231,7 +187,7 @@ static void on_linger_end(uv_timer_t *timer)
 	struct error err;
 
 	reset_error(&channel->flow.session, &err);
-	end(channel, &err);
+	channel_end_with(channel, &err);
 }
 
 /* What came before the RESET is still delivered, if it is wanted; but a program that only writes
@@ -243,7 +199,7 @@ static void linger(struct channel *channel)
 		(void)shutdown(channel->flow.local_fd, SHUT_RD);
 		uv_timer_start(&channel->timer, on_linger_end, LINGER_MS, 0);
 	}
-	settle_interest(channel);
+	channel_settle_interest(channel);
 }
 
 /* RESET was asked for: the program is left at once. What remains until the peer knows holds no
@@ -252,7 +208,7 @@ static void linger(struct channel *channel)
 static bool settle_parting(struct channel *channel, const struct error *failure)
 {
 	if (channel->flow.session.state == SESSION_RESET_SENT && !channel->redial) {
-		end(channel, failure);
+		channel_end_with(channel, failure);
 		return true;
 	}
 	leave_program(channel, failure);
@@ -277,7 +233,7 @@ static bool settle_end(struct channel *channel)
 		reset_error(session, &err);
 		return settle_parting(channel, &err);
 	case SESSION_FINISHED:
-		end(channel, &err);
+		channel_end_with(channel, &err);
 		return true;
 	case SESSION_RESET:
 		if (flow_has_deliveries(&channel->flow)) {
@@ -285,129 +241,29 @@ static bool settle_end(struct channel *channel)
 			return true;
 		}
 		reset_error(session, &err);
-		end(channel, &err);
+		channel_end_with(channel, &err);
 		return true;
 	}
 	return false;
 }
 
-static void lose_link(struct channel *channel, const struct error *why)
-{
-	if (!channel->parting)
-		channel_report_lost(&channel->report, why);
-	if (channel->flow.link)
-		link_abort(channel->flow.link);
-	snprintf(channel->lost_why, sizeof(channel->lost_why), "%s", why->message);
-	flow_lose_link(&channel->flow);
-	channel->lost_ms = loop_now_ms(channel->worker->loop);
-	if (channel->redial)
-		redial_begin(channel->redial);
-}
-
-static void take_link(struct channel *channel, struct link *link)
-{
-	uint64_t silence_ms = channel->flow.session.settings.silence_ms;
-
-	/* The session hears sooner of a peer that is silent; a peer that is heard and hears nothing
-	 * is for the kernel to find out. */
-	socket_set_patience(link_descriptor(link), silence_ms + silence_ms / 4);
-	link_carry(link, on_link, channel);
-}
-
-/* A new link is proven: go on where both sides are. */
-static void gain_link(
-	struct channel *channel, struct link *link, uint64_t delivered, uint64_t limit)
-{
-	uint64_t now_ms = loop_now_ms(channel->worker->loop);
-
-	if (!channel->parting)
-		channel_report_resumed(&channel->report, now_ms - channel->lost_ms,
-			channel->flow.session.to_peer.sent - delivered);
-	flow_gain_link(&channel->flow, link, delivered, limit, now_ms);
-	allotment_renew(&channel->allotment);
-	take_link(channel, link);
-	settle_next(channel);
-}
-
 /* RESET, and end here at once. */
-static void part(struct channel *channel, enum reason reason, const struct error *failure)
+void channel_part(struct channel *channel, enum reason reason, const struct error *failure)
 {
 	struct error ignored;
 
 	session_reset(&channel->flow.session, reason, failure->message);
 	if (channel->flow.link && flow_send(&channel->flow, &ignored) < 0)
-		lose_link(channel, &ignored);
+		channel_lose_link(channel, &ignored);
 	if (channel->flow.session.state == SESSION_RESET ||
 		channel->flow.session.state == SESSION_FINISHED) {
-		end(channel, failure);
+		channel_end_with(channel, failure);
 		return;
 	}
 	if (settle_parting(channel, failure))
 		return;
-	settle_interest(channel);
-	settle_next(channel);
-}
-
-static void on_redialled(struct link *link, const struct handshake *answer, void *owner)
-{
-	struct channel *channel = owner;
-	struct error err;
-
-	if (session_can_attach(&channel->flow.session, answer->peer_delivered)) {
-		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
-		return;
-	}
-	link_abort(link);
-	error_set(&err, ERROR_PEER, "the peer resumed at an impossible position");
-	end(channel, &err);
-}
-
-/* The peer proved itself and knows nothing of this channel: it has ended there. */
-static void on_redial_refused(const struct error *why, void *owner)
-{
-	struct channel *channel = owner;
-	struct error err;
-
-	error_set(&err, session_ended_well(&channel->flow.session) ? ERROR_NONE : ERROR_LINK,
-		"the channel did not outlive its lost connection: %s", why->message);
-	end(channel, &err);
-}
-
-static void on_redial_failed(void *owner)
-{
-	settle_next(owner);
-}
-
-static const struct redial_events redial_events = {
-	.up = on_redialled, .refused = on_redial_refused, .failed = on_redial_failed};
-
-static void expire(struct channel *channel)
-{
-	struct error err;
-
-	/* The last word may be on its way over a link that there is. */
-	error_set(&err, channel->flow.link ? ERROR_CANCELLED : ERROR_LINK,
-		"%s, and no other to %s within %llu s", channel->lost_why,
-		channel->report.name.peer, (unsigned long long)channel->resume_deadline_ms / 1000);
-	end(channel, &err);
-}
-
-static void wait_for_link(struct channel *channel)
-{
-	uint64_t now_ms = loop_now_ms(channel->worker->loop);
-	uint64_t delivered;
-	uint64_t limit;
-	struct error err;
-
-	if (flow_deliver(&channel->flow, now_ms, &err) < 0)
-		part(channel, REASON_LOCAL_GONE, &err);
-	if (channel->redial && now_ms >= redial_due_ms(channel->redial)) {
-		session_position(&channel->flow.session, &delivered, &limit);
-		redial_try(channel->redial, delivered, limit);
-	}
-	channel_report_figures(&channel->report, &channel->flow.session);
-	settle_interest(channel);
-	settle_next(channel);
+	channel_settle_interest(channel);
+	channel_settle_next(channel);
 }
 
 /* A pass failed: a lost link is waited for, anything else ends the channel on both hosts. */
@@ -421,18 +277,18 @@ static void wait_or_end(struct channel *channel, const struct error *err)
 		return;
 	}
 	if (err->code == ERROR_LINK) {
-		lose_link(channel, err);
-		wait_for_link(channel);
+		channel_lose_link(channel, err);
+		channel_wait_for_link(channel);
 		return;
 	}
 	if (err->code != ERROR_PEER) {
-		part(channel, REASON_LOCAL_GONE, err);
+		channel_part(channel, REASON_LOCAL_GONE, err);
 		return;
 	}
 	/* Who breaks the protocol is not waited for. */
 	session_reset(&channel->flow.session, REASON_PROTOCOL, err->message);
 	(void)flow_send(&channel->flow, &ignored);
-	end(channel, err);
+	channel_end_with(channel, err);
 }
 
 static void pass(struct turn *turn)
@@ -441,19 +297,19 @@ static void pass(struct turn *turn)
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 	struct error err;
 
-	if (deadline_runs(channel) && now_ms >= deadline(channel)) {
-		expire(channel);
+	if (channel_deadline_runs(channel) && now_ms >= channel_deadline(channel)) {
+		channel_expire(channel);
 		return;
 	}
 	if (channel->flow.session.state == SESSION_RESET) {
 		if (flow_deliver(&channel->flow, now_ms, &err) < 0)
-			end(channel, &err);
+			channel_end_with(channel, &err);
 		else
 			settle_end(channel);
 		return;
 	}
 	if (!channel->flow.link) {
-		wait_for_link(channel);
+		channel_wait_for_link(channel);
 		return;
 	}
 	allotment_apply(&channel->allotment, &channel->flow);
@@ -466,8 +322,8 @@ static void pass(struct turn *turn)
 	allotment_note(&channel->allotment, &channel->flow, now_ms);
 	if (settle_end(channel))
 		return;
-	settle_interest(channel);
-	settle_next(channel);
+	channel_settle_interest(channel);
+	channel_settle_next(channel);
 }
 
 static void on_local(uv_poll_t *local, int status, int events)
@@ -481,7 +337,7 @@ static void on_local(uv_poll_t *local, int status, int events)
 	turns_ask(&channel->worker->turns, &channel->turn);
 }
 
-static void on_link(void *owner, int events)
+void channel_on_link(void *owner, int events)
 {
 	struct channel *channel = owner;
 
@@ -519,7 +375,7 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	channel->flow.local_fd = local_fd;
 	channel->redial = settings->redial;
 	if (channel->redial)
-		redial_set_owner(channel->redial, worker, &redial_events, channel);
+		redial_set_owner(channel->redial, worker, &channel_redial_events, channel);
 	channel->table = settings->table;
 	channel->resume_deadline_ms = settings->resume_deadline_ms;
 	channel->flow.link_room = true;
@@ -538,49 +394,20 @@ struct channel *channel_start(struct worker *worker, struct link *link, int loca
 	atomic_fetch_add(&worker->channel_count, 1);
 	allotment_init(&channel->allotment, settings->name.service, settings->terms);
 	scheduler_join(settings->scheduler, &channel->allotment);
-	take_link(channel, link);
+	channel_take_link(channel, link);
 	channel_report_begin(&channel->report, &settings->name);
 	if (is_awaited(channel))
 		atomic_fetch_add(&worker->awaited_count, 1);
 	if (is_libvirts(channel))
 		atomic_fetch_add(&worker->libvirt_count, 1);
 	channel->flow.again = true;
-	settle_next(channel);
+	channel_settle_next(channel);
 	return channel;
 }
 
 struct worker *channel_worker(const struct channel *channel)
 {
 	return channel->worker;
-}
-
-void channel_resume(struct channel *channel, struct link *link, const struct resume_message *resume)
-{
-	struct error why;
-	uint64_t delivered;
-	uint64_t limit;
-
-	if (channel->closing || channel->flow.session.state == SESSION_RESET ||
-		resume->epoch <= channel->epoch ||
-		!session_can_attach(&channel->flow.session, resume->delivered)) {
-		link_refuse(link, REASON_NO_SERVICE, CHANNEL_UNKNOWN);
-		return;
-	}
-	channel->epoch = resume->epoch;
-	if (channel->flow.link) {
-		error_set(&why, ERROR_LINK, "the peer came back over a new connection");
-		lose_link(channel, &why);
-	}
-	session_position(&channel->flow.session, &delivered, &limit);
-	link_grant_resume(link, delivered, limit);
-}
-
-void channel_resumed(struct channel *channel, struct link *link, const struct handshake *answer)
-{
-	if (channel->closing || channel->flow.link)
-		link_abort(link);
-	else
-		gain_link(channel, link, answer->peer_delivered, answer->peer_limit);
 }
 
 static void end_here(void *argument)
@@ -590,7 +417,7 @@ static void end_here(void *argument)
 
 	error_set(&err, ERROR_CANCELLED, "ended by the migration");
 	if (!channel->closing)
-		part(channel, REASON_ENDED, &err);
+		channel_part(channel, REASON_ENDED, &err);
 	channel_put(channel);
 }
 
@@ -611,5 +438,5 @@ void channel_stop_listed(struct list *place)
 	session_reset(&channel->flow.session, REASON_STOPPING, err.message);
 	if (channel->flow.link)
 		(void)flow_send(&channel->flow, &ignored);
-	end(channel, &err);
+	channel_end_with(channel, &err);
 }
