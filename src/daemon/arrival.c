@@ -96,8 +96,8 @@ static int connect_rendezvous(struct arrival *arrival, const struct config_peer 
 {
 	struct error err;
 
-	arrival->local_fd =
-		rendezvous_table_connect(arrival->daemon->rendezvous, peer->name, which, &err);
+	arrival->local_fd = rendezvous_table_connect(
+		arrival->daemon->rendezvous, peer->name, which, &arrival->terms, &err);
 	if (arrival->local_fd >= 0)
 		return 0;
 	log_event_limited(LOG_WARNING, "rendezvous.unreachable", "peer=%s reason=\"%s\"",

@@ -1,5 +1,6 @@
 #include "daemon/rendezvous.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +8,22 @@
 #include <uv.h>
 
 #include "base/descriptor.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "daemon/contact.h"
 #include "daemon/conversation.h"
 #include "daemon/opening.h"
 #include "io/socket.h"
+
+/* What has ended is forgotten but for its figures. */
+struct carried {
+	struct list place;
+	struct channel *channel; /* held */
+	enum rendezvous_socket which;
+};
+
+/* How long a peer that cannot be reached is left alone */
+#define RETRY_MS 500
 
 struct rendezvous {
 	struct daemon *daemon;
@@ -22,14 +34,28 @@ struct rendezvous {
 	int listeners[RENDEZVOUS_SOCKETS];
 	atomic_uint references; /* its owner, and its conversation */
 	atomic_bool over;
+	atomic_bool insist;
 	uv_mutex_t lock;
-	struct error lost; /* under the lock; ERROR_NONE: it is not */
+	/* Under the lock: */
+	struct error lost; /* ERROR_NONE: it is not */
+	struct list carried;
+	struct channel_progress before[RENDEZVOUS_SOCKETS]; /* of what has ended */
+	size_t counts[RENDEZVOUS_SOCKETS];
 };
+
+static void forget(struct carried *carried)
+{
+	list_remove(&carried->place);
+	channel_put(carried->channel);
+	free(carried);
+}
 
 static void put(struct rendezvous *rendezvous)
 {
 	if (atomic_fetch_sub(&rendezvous->references, 1) > 1)
 		return;
+	while (!list_empty(&rendezvous->carried))
+		forget(LIST_MEMBER(rendezvous->carried.next, struct carried, place));
 	uv_mutex_destroy(&rendezvous->lock);
 	free(rendezvous);
 }
@@ -44,22 +70,97 @@ static void close_all(struct rendezvous *rendezvous)
 	terms_put(rendezvous->terms);
 }
 
-static void carry(struct rendezvous *rendezvous, enum rendezvous_socket which, int fd)
+static void add(struct channel_progress *sum, const struct channel_progress *one)
 {
+	sum->to_peer_bytes += one->to_peer_bytes;
+	sum->to_local_bytes += one->to_local_bytes;
+	sum->links_lost += one->links_lost;
+	sum->replayed_bytes += one->replayed_bytes;
+	sum->linkless_ms += one->linkless_ms;
+	if (!one->ended && one->lost_ms > 0 && (sum->lost_ms == 0 || one->lost_ms < sum->lost_ms))
+		sum->lost_ms = one->lost_ms;
+	if (one->ended && (!sum->ended || sum->failure.code == ERROR_NONE))
+		sum->failure = one->failure;
+	sum->ended |= one->ended;
+}
+
+/* A client may connect as often as it likes; under the lock */
+static void forget_ended(struct rendezvous *rendezvous)
+{
+	for (struct list *place = rendezvous->carried.next; place != &rendezvous->carried;) {
+		struct carried *carried = LIST_MEMBER(place, struct carried, place);
+		struct channel_progress progress;
+
+		place = place->next;
+		channel_progress(carried->channel, &progress);
+		if (!progress.ended)
+			continue;
+		add(&rendezvous->before[carried->which], &progress);
+		forget(carried);
+	}
+}
+
+/* @channel  held, and let go */
+static void note(
+	struct rendezvous *rendezvous, enum rendezvous_socket which, struct channel *channel)
+{
+	struct carried *carried = calloc(1, sizeof(*carried));
+
+	uv_mutex_lock(&rendezvous->lock);
+	forget_ended(rendezvous);
+	rendezvous->counts[which]++;
+	if (carried) {
+		carried->which = which;
+		carried->channel = channel;
+		list_append(&rendezvous->carried, &carried->place);
+	} else {
+		channel_put(channel);
+	}
+	uv_mutex_unlock(&rendezvous->lock);
+}
+
+/* Whether an attempt that failed is worth another. A hypervisor whose connection waits does not
+ * mind; one that is told of its end in the middle of a recovery never gets over it. */
+static bool to_be_repeated(struct rendezvous *rendezvous, int fd, enum rendezvous_socket which,
+	const struct error *why)
+{
+	struct pollfd gone = {.fd = fd};
+
+	if (which != RENDEZVOUS_MIGRATE || why->code != ERROR_LINK ||
+		!atomic_load(&rendezvous->insist) || atomic_load(&rendezvous->over) ||
+		atomic_load(&rendezvous->daemon->stopping))
+		return false;
+	return poll(&gone, 1, RETRY_MS) == 0;
+}
+
+static void carry(struct rendezvous *rendezvous, enum rendezvous_socket which, int local_fd)
+{
+	CLEANUP_FD int fd = local_fd;
 	char argument[RENDEZVOUS_TOKEN_CHARACTERS + 16];
 	struct channel *channel;
 	struct error err;
 
 	snprintf(argument, sizeof(argument), "%s.%s", rendezvous->token,
 		rendezvous_socket_name(which));
-	channel = opening_run(rendezvous->daemon, rendezvous->peer, "rendezvous", argument,
-		rendezvous->terms, fd, NULL, &err);
-	if (channel)
-		channel_put(channel);
-	else
-		log_event_limited(LOG_WARNING, "rendezvous.refused",
-			"host=%s socket=%s reason=\"%s\"", rendezvous->peer->name,
-			rendezvous_socket_name(which), err.message);
+	do {
+		int one = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+		channel = one < 0 ? NULL
+				  : opening_run(rendezvous->daemon, rendezvous->peer, "rendezvous",
+					    argument, rendezvous->terms, one, NULL, &err);
+		if (one < 0)
+			error_errno(&err, "cannot duplicate a descriptor");
+	} while (!channel && to_be_repeated(rendezvous, fd, which, &err));
+	if (channel) {
+		note(rendezvous, which, channel);
+		return;
+	}
+	log_event_limited(LOG_WARNING, "rendezvous.refused", "host=%s socket=%s reason=\"%s\"",
+		rendezvous->peer->name, rendezvous_socket_name(which), err.message);
+	uv_mutex_lock(&rendezvous->lock);
+	rendezvous->counts[which]++;
+	add(&rendezvous->before[which], &(struct channel_progress){.ended = true, .failure = err});
+	uv_mutex_unlock(&rendezvous->lock);
 }
 
 /* Whoever waits, in the order in which they came */
@@ -162,6 +263,7 @@ struct rendezvous *rendezvous_begin(struct daemon *daemon, const struct config_p
 	rendezvous->terms = terms_hold(terms);
 	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++)
 		rendezvous->listeners[i] = -1;
+	list_init(&rendezvous->carried);
 	atomic_init(&rendezvous->references, 2);
 	if (make_there(rendezvous, err) == 0 && make_here(rendezvous, err) == 0 &&
 		conversation_start(talk, rendezvous, err) == 0)
@@ -188,6 +290,46 @@ bool rendezvous_is_lost(struct rendezvous *rendezvous, struct error *err)
 	*err = rendezvous->lost;
 	uv_mutex_unlock(&rendezvous->lock);
 	return err->code != ERROR_NONE;
+}
+
+size_t rendezvous_progress(struct rendezvous *rendezvous, enum rendezvous_socket which,
+	struct channel_progress *progress)
+{
+	size_t count;
+
+	uv_mutex_lock(&rendezvous->lock);
+	*progress = rendezvous->before[which];
+	count = rendezvous->counts[which];
+	for (struct list *place = rendezvous->carried.next; place != &rendezvous->carried;
+		place = place->next) {
+		struct carried *carried = LIST_MEMBER(place, struct carried, place);
+		struct channel_progress one;
+
+		if (carried->which != which)
+			continue;
+		channel_progress(carried->channel, &one);
+		add(progress, &one);
+	}
+	uv_mutex_unlock(&rendezvous->lock);
+	return count;
+}
+
+void rendezvous_insist(struct rendezvous *rendezvous)
+{
+	atomic_store(&rendezvous->insist, true);
+}
+
+void rendezvous_cut(struct rendezvous *rendezvous, enum rendezvous_socket which)
+{
+	uv_mutex_lock(&rendezvous->lock);
+	for (struct list *place = rendezvous->carried.next; place != &rendezvous->carried;
+		place = place->next) {
+		struct carried *carried = LIST_MEMBER(place, struct carried, place);
+
+		if (carried->which == which)
+			channel_end(carried->channel);
+	}
+	uv_mutex_unlock(&rendezvous->lock);
 }
 
 void rendezvous_end(struct rendezvous *rendezvous)

@@ -9,6 +9,7 @@
 #ifndef CULVERT_DAEMON_RENDEZVOUS_H
 #define CULVERT_DAEMON_RENDEZVOUS_H
 
+#include "daemon/channel.h"
 #include "daemon/daemon.h"
 #include "daemon/rendezvous_directory.h"
 
@@ -30,6 +31,19 @@ const struct config_peer *rendezvous_peer(const struct rendezvous *rendezvous);
 
 /** Whether it cannot be used any more: the peer has left it; then @err is set */
 bool rendezvous_is_lost(struct rendezvous *rendezvous, struct error *err);
+
+/**
+ * How far all that it has carried to @which is: sums, lost_ms of what has lost its link first,
+ * ended once one of them has. @returns  how many there are, with those that have ended
+ */
+size_t rendezvous_progress(struct rendezvous *rendezvous, enum rendezvous_socket which,
+	struct channel_progress *progress);
+
+/** From now on a connection waits, as long as it is open, for a peer that cannot be reached */
+void rendezvous_insist(struct rendezvous *rendezvous);
+
+/** End what is connected to @which, on both hosts */
+void rendezvous_cut(struct rendezvous *rendezvous, enum rendezvous_socket which);
 
 /** No more connections; both directories go. What is connected goes on */
 void rendezvous_end(struct rendezvous *rendezvous);

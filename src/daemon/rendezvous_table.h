@@ -7,6 +7,7 @@
 #define CULVERT_DAEMON_RENDEZVOUS_TABLE_H
 
 #include "daemon/rendezvous_directory.h"
+#include "daemon/terms.h"
 
 struct rendezvous_table;
 
@@ -27,13 +28,29 @@ int rendezvous_table_add(
 void rendezvous_table_remove(struct rendezvous_table *table, const char *token);
 
 /**
+ * Use the rendezvous @token for a migration of @peer's: what connects from now on does so under
+ * @terms, which are held as long as it is there.
+ *
+ * @errors  ERROR_USAGE: there is no such rendezvous for @peer
+ */
+int rendezvous_table_use(struct rendezvous_table *table, const char *peer, const char *token,
+	struct terms *terms, struct error *err);
+
+/**
+ * Whether what connects to its migrate socket is held: then the hypervisor sees no end of it before
+ * this is called with false, or the rendezvous is removed.
+ */
+void rendezvous_table_hold(struct rendezvous_table *table, const char *token, bool hold);
+
+/**
  * Connect to the hypervisor that listens at a rendezvous.
  *
  * @peer   who asks: another's is not found
  * @which  "TOKEN.migrate" or "TOKEN.disks"
+ * @terms  under which, held for the caller; or NULL
  * @returns the descriptor, or -1 with @err set. ERROR_USAGE: there is no such rendezvous for @peer
  */
-int rendezvous_table_connect(
-	struct rendezvous_table *table, const char *peer, const char *which, struct error *err);
+int rendezvous_table_connect(struct rendezvous_table *table, const char *peer, const char *which,
+	struct terms **terms, struct error *err);
 
 #endif

@@ -22,6 +22,7 @@ struct fixture {
 	struct rendezvous_table *table;
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	char path[CONFIG_SOCKET_BYTES]; /* where the hypervisor would listen */
+	struct terms *terms;            /* of what was connected last */
 	struct error err;
 };
 
@@ -68,7 +69,8 @@ static int connect_as(struct fixture *fixture, const char *peer, const char *res
 	char which[RENDEZVOUS_TOKEN_CHARACTERS + 64];
 
 	snprintf(which, sizeof(which), "%s%s", fixture->token, rest);
-	return rendezvous_table_connect(fixture->table, peer, which, &fixture->err);
+	return rendezvous_table_connect(
+		fixture->table, peer, which, &fixture->terms, &fixture->err);
 }
 
 static void assert_unknown(struct fixture *fixture, const char *peer, const char *rest)
