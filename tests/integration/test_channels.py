@@ -230,12 +230,12 @@ def digest(path):
 def with_disks(crossing, hosts):
     """with_disks(rate, **options of Crossing): a guest with two disks, and as many where it may go"""
 
-    def start(rate, there=DISKS, mib_there=IMAGE_MIB, **options):
+    def start(rate, there=DISKS, mib_there=IMAGE_MIB, host_there=None, **options):
         make_images(hosts, mib_there)
         return crossing(
             rate=rate,
             source_options={"arguments": disk_arguments(hosts.a)},
-            arguments=disk_arguments(hosts.b, there),
+            arguments=disk_arguments(host_there or hosts.b, there),
             **options,
         )
 
@@ -418,9 +418,10 @@ def test_a_copy_that_fails_while_memory_moves_keeps_the_guest_here(with_disks, h
     assert moving.destination.wait_for_exit(timeout=20) == 1
 
 
-@pytest.mark.parametrize("wrong", ["missing", "small", "busy"])
+@pytest.mark.parametrize("wrong", ["missing", "small", "busy", "shared"])
 def test_disks_that_do_not_fit_are_refused_beforehand(with_disks, hosts, daemons, wrong):
-    there = {"missing": {"there": DISKS[:1]}, "small": {"mib_there": 1}, "busy": {}}
+    there = {"missing": {"there": DISKS[:1]}, "small": {"mib_there": 1}, "busy": {},
+             "shared": {"host_there": hosts.a}}  # fmt: skip
     moving = with_disks(None, dirty=CALM, **there[wrong])
     if wrong == "busy":
         moving.destination.qmp("nbd-server-start", addr={
@@ -429,7 +430,8 @@ def test_disks_that_do_not_fit_are_refused_beforehand(with_disks, hosts, daemons
 
     result = daemons[0].culvert("migrate", "vm", "hostb", "--disks")
 
-    said = {"missing": "no disk 'disk1'", "small": "disk 'disk0' has", "busy": "cannot serve"}
+    said = {"missing": "no disk 'disk1'", "small": "disk 'disk0' has", "busy": "cannot serve",
+            "shared": "lock"}  # fmt: skip
     assert result.returncode == 7 and said[wrong] in result.stderr, result.stderr
     assert [block_state(x) for x in (moving.source, moving.destination)] == before
     moving.assert_stayed()
