@@ -23,7 +23,7 @@ static json_t *flag(bool given)
 static json_t *build_arguments(const struct options *options)
 {
 	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b, s:o*, s:s*, s:s*, s:o*, s:o*, s:o*, "
-			 "s:o*, s:o*}",
+			 "s:o*, s:o*, s:o*, s:o*}",
 		"vm", options->operands[0], "host", options->operands[1], "mode", options->mode,
 		"switch", options->switch_rule, "destination_vm", options->destination_vm,
 		"quit_source", options->quit_source, "bandwidth_bytes_per_s",
@@ -31,7 +31,8 @@ static json_t *build_arguments(const struct options *options)
 		options->copy_storage, "parallel", number(options->parallel), "persistent",
 		flag(options->persistent), "undefine_source", flag(options->undefine_source),
 		"compressed", flag(options->compressed), "auto_converge",
-		flag(options->auto_converge));
+		flag(options->auto_converge), "disks", flag(options->disks), "preempt",
+		flag(options->preempt));
 }
 
 static int say_unanswered(const struct options *options)
@@ -107,30 +108,34 @@ static int run(const struct options *options, struct error *err)
 const struct command command_migrate = {
 	.name = "migrate",
 	.synopsis = "VM HOST [--mode MODE] [--switch RULE] [--destination-vm NAME] [--quit-source] "
-		    "[--bandwidth RATE] [--connect URI] [--persistent] [--undefine-source] "
-		    "[--copy-storage all|inc] [--parallel N] [--compressed] [--auto-converge] "
-		    "[--detach] [--json]",
+		    "[--bandwidth RATE] [--disks] [--parallel N] [--preempt] [--connect URI] "
+		    "[--persistent] [--undefine-source] [--copy-storage all|inc] "
+		    "[--compressed] [--auto-converge] [--detach] [--json]",
 	.summary = "move a running virtual machine to another host",
 	.help = "  --mode MODE            hybrid (default), precopy or postcopy\n"
 		"  --switch RULE          when hybrid goes over to post-copy: auto (default), "
 		"pass:N\n"
 		"                         or after:DURATION (250ms, 30s, 5m)\n"
+		"  --bandwidth RATE       at most so much of the network (500Mbit, 5Gbit)\n"
+		"  --disks                copy the disks, too; HOST has images of the same size\n"
+		"  --parallel N           N streams for memory; before QEMU 10.1 with --mode "
+		"precopy\n"
+		"  --detach               return when the migration has begun\n"
+		"  --json                 print every change as one line of JSON, the end last\n"
+		"\n"
+		"Of a bare QEMU:\n"
 		"  --destination-vm NAME  what the waiting machine is called on HOST (default: "
 		"VM)\n"
 		"  --quit-source          end the paused QEMU here once the guest runs there\n"
-		"  --bandwidth RATE       at most so much of the network (500Mbit, 5Gbit)\n"
-		"  --detach               return when the migration has begun\n"
-		"  --json                 print every change as one line of JSON, the end last\n"
+		"  --preempt              a stream of its own for pages that the guest waits for\n"
 		"\n"
 		"Of domains of libvirt:\n"
 		"  --connect URI          the libvirt here, if it is not qemu:///system\n"
 		"  --persistent           define the domain on HOST\n"
 		"  --undefine-source      ... and here not any more\n"
-		"  --copy-storage all|inc copy disks that the hosts do not share: whole, or only "
-		"the\n"
-		"                         topmost image of each; HOST has images of the same size\n"
-		"  --parallel N           N streams for memory; before QEMU 10.1 with --mode "
-		"precopy\n"
+		"  --copy-storage all|inc copy disks: whole (as --disks), or only the topmost "
+		"image\n"
+		"                         of each\n"
 		"  --compressed           send differences of pages that are sent again\n"
 		"  --auto-converge        slow the guest down until pre-copy ends\n"
 		"\n"
@@ -138,7 +143,7 @@ const struct command command_migrate = {
 	.allowed = OPTION_MODE | OPTION_SWITCH | OPTION_DESTINATION_VM | OPTION_QUIT_SOURCE |
 		OPTION_BANDWIDTH | OPTION_CONNECT | OPTION_PERSISTENT | OPTION_UNDEFINE_SOURCE |
 		OPTION_COPY_STORAGE | OPTION_PARALLEL | OPTION_COMPRESSED | OPTION_AUTO_CONVERGE |
-		OPTION_DETACH | OPTION_JSON,
+		OPTION_DISKS | OPTION_PREEMPT | OPTION_DETACH | OPTION_JSON,
 	.fewest_operands = 2,
 	.most_operands = 2,
 	.run = run,

@@ -30,6 +30,8 @@ static const struct option every_option[] = {
 	{"compressed", no_argument, NULL, OPTION_COMPRESSED},
 	{"auto-converge", no_argument, NULL, OPTION_AUTO_CONVERGE},
 	{"connect", required_argument, NULL, OPTION_CONNECT},
+	{"disks", no_argument, NULL, OPTION_DISKS},
+	{"preempt", no_argument, NULL, OPTION_PREEMPT},
 };
 
 #define EVERY_OPTION_COUNT (sizeof(every_option) / sizeof(every_option[0]))
@@ -86,6 +88,8 @@ static bool *flag_of(struct options *options, enum option_name name)
 		{OPTION_UNDEFINE_SOURCE, &options->undefine_source},
 		{OPTION_COMPRESSED, &options->compressed},
 		{OPTION_AUTO_CONVERGE, &options->auto_converge},
+		{OPTION_DISKS, &options->disks},
+		{OPTION_PREEMPT, &options->preempt},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -158,7 +162,7 @@ static int read_options(struct options *options, int argc, char **argv, const ch
 			return error_set(
 				err, ERROR_USAGE, "option '%s' needs a value", argv[optind - 1]);
 		/* The character of a short option; 0, or the value of a long one */
-		if (found == '?' && optopt > 0 && optopt < OPTION_SOCKET)
+		if (found == '?' && optopt > 0 && optopt < OPTION_DISKS)
 			return error_set(err, ERROR_USAGE, "unknown option '-%c'", optopt);
 		if (found == '?')
 			return error_set(err, ERROR_USAGE, "unknown option '%s'", argv[optind - 1]);

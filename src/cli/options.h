@@ -10,6 +10,7 @@
 
 /* Each command takes some of these; the numbers are bits of a set, and no characters. */
 enum option_name {
+	OPTION_DISKS = 1 << 7,
 	OPTION_SOCKET = 1 << 8,
 	OPTION_HELP = 1 << 9,
 	OPTION_VERSION = 1 << 10,
@@ -32,6 +33,7 @@ enum option_name {
 	OPTION_COMPRESSED = 1 << 27,
 	OPTION_AUTO_CONVERGE = 1 << 28,
 	OPTION_CONNECT = 1 << 29,
+	OPTION_PREEMPT = 1 << 30,
 };
 
 struct options {
@@ -47,6 +49,8 @@ struct options {
 	bool undefine_source;
 	bool compressed;
 	bool auto_converge;
+	bool disks;
+	bool preempt;
 	bool json;
 	bool detach;
 	bool help;

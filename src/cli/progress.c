@@ -36,6 +36,15 @@ struct fields {
 	bool shown[FIELD_COUNT];
 };
 
+static uint64_t remaining(const struct snapshot *snapshot)
+{
+	if (!snapshot_copies_disks(snapshot))
+		return snapshot->ram_remaining_bytes;
+	return snapshot->disk_total_bytes > snapshot->disk_copied_bytes
+		? snapshot->disk_total_bytes - snapshot->disk_copied_bytes
+		: 0;
+}
+
 /* Figures are padded, so that the line does not jump while they change. */
 static void write_figures(struct fields *fields, const struct snapshot *snapshot)
 {
@@ -48,7 +57,7 @@ static void write_figures(struct fields *fields, const struct snapshot *snapshot
 		snprintf(fields->text[FIELD_RATE], size, "%10s",
 			format_rate(snapshot->rate_bytes_per_s).text);
 	snprintf(fields->text[FIELD_REMAINING], size, "%8s left",
-		format_bytes(snapshot->ram_remaining_bytes).text);
+		format_bytes(remaining(snapshot)).text);
 	if (precopy && snapshot->dirty_rate_bytes_per_s > 0)
 		snprintf(fields->text[FIELD_DIRTY], size, "dirty %10s",
 			format_rate(snapshot->dirty_rate_bytes_per_s).text);
@@ -77,7 +86,7 @@ static void write_fields(struct fields *fields, const struct snapshot *snapshot)
 		snapshot->incoming ? "<-" : "->", snapshot->host);
 	snapshot_phase_text(snapshot, fields->text[FIELD_PHASE], size);
 	snprintf(fields->text[FIELD_CLOCK], size, "%s", format_clock(snapshot->elapsed_ms).text);
-	if (snapshot->ram_total_bytes == 0)
+	if (snapshot->ram_total_bytes == 0 && !snapshot_copies_disks(snapshot))
 		return;
 	/* Its width stands in for the bar until the room that is left is known. */
 	snprintf(fields->text[FIELD_BAR], size, "%*s", BAR_NARROWEST, "");

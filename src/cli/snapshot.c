@@ -28,6 +28,8 @@ static void read_figures(const json_t *object, struct snapshot *snapshot)
 	snapshot->ram_transferred_bytes = read_figure(object, "ram_transferred_bytes");
 	snapshot->rate_bytes_per_s = read_figure(object, "rate_bytes_per_s");
 	snapshot->dirty_rate_bytes_per_s = read_figure(object, "dirty_rate_bytes_per_s");
+	snapshot->disk_total_bytes = read_figure(object, "disk_total_bytes");
+	snapshot->disk_copied_bytes = read_figure(object, "disk_copied_bytes");
 	snapshot->page_requests = read_figure(object, "page_requests");
 	snapshot->expected_downtime_ms = read_figure(object, "expected_downtime_ms");
 	snapshot->downtime_ms = read_figure(object, "downtime_ms");
@@ -84,6 +86,11 @@ int snapshot_read(const json_t *object, struct snapshot *snapshot, struct error 
 	return 0;
 }
 
+bool snapshot_copies_disks(const struct snapshot *snapshot)
+{
+	return snapshot->disk_total_bytes > 0 && snapshot->ram_total_bytes == 0 && !snapshot->ended;
+}
+
 unsigned snapshot_percent(const struct snapshot *snapshot)
 {
 	uint64_t total = snapshot->ram_total_bytes;
@@ -91,6 +98,11 @@ unsigned snapshot_percent(const struct snapshot *snapshot)
 
 	if (snapshot->phase == PHASE_COMPLETED)
 		return 100;
+	if (snapshot_copies_disks(snapshot)) {
+		total = snapshot->disk_total_bytes;
+		remaining = total -
+			(snapshot->disk_copied_bytes < total ? snapshot->disk_copied_bytes : total);
+	}
 	if (total == 0 || remaining >= total)
 		return 0;
 	return (unsigned)((double)(total - remaining) * 100 / (double)total);
@@ -116,8 +128,13 @@ void snapshot_phase_text(const struct snapshot *snapshot, char *text, size_t siz
 		return;
 	}
 	switch (snapshot->phase) {
+	case PHASE_DISKS:
+		snprintf(text, size, "copying disks");
+		return;
 	case PHASE_PRECOPY:
-		if (snapshot->pass > 0)
+		if (snapshot_copies_disks(snapshot)) /* libvirt has one phase for both */
+			snprintf(text, size, "copying disks");
+		else if (snapshot->pass > 0)
 			snprintf(text, size, "pre-copy, pass %llu",
 				(unsigned long long)snapshot->pass);
 		else

@@ -30,6 +30,8 @@ struct snapshot {
 	uint64_t ram_transferred_bytes;
 	uint64_t rate_bytes_per_s;
 	uint64_t dirty_rate_bytes_per_s;
+	uint64_t disk_total_bytes; /* 0: none are copied */
+	uint64_t disk_copied_bytes;
 	uint64_t page_requests;
 	uint64_t expected_downtime_ms;
 	uint64_t downtime_ms;
@@ -54,7 +56,11 @@ struct snapshot {
  */
 int snapshot_read(const json_t *object, struct snapshot *snapshot, struct error *err);
 
-/** How much of the guest's memory is where it should be, 0 to 100 */
+/** Whether its disks are copied just now, and no memory yet */
+bool snapshot_copies_disks(const struct snapshot *snapshot);
+
+/** How much of the guest's memory - or disks, while these are copied - is where it should be, 0 to
+ * 100 */
 unsigned snapshot_percent(const struct snapshot *snapshot);
 
 /** "preparing", "pre-copy, pass 2", "post-copy", ...: for people */

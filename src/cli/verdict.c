@@ -68,6 +68,9 @@ static void print_figures(FILE *file, const struct snapshot *snapshot)
 				format_bytes(snapshot->ram_total_bytes).text);
 		fputc('\n', file);
 	}
+	if (snapshot->disk_copied_bytes > 0)
+		fprintf(file, "  disks sent     %s\n",
+			format_bytes(snapshot->disk_copied_bytes).text);
 	if (snapshot->page_requests > 0 ||
 		(snapshot->ram_transferred_bytes > 0 && strcmp(snapshot->mode, "precopy") != 0))
 		fprintf(file, "  page requests  %llu\n",

@@ -5,6 +5,7 @@
 
 static const char *const phases[] = {
 	[PHASE_PREPARING] = "preparing",
+	[PHASE_DISKS] = "disks",
 	[PHASE_PRECOPY] = "precopy",
 	[PHASE_POSTCOPY] = "postcopy",
 	[PHASE_FINISHING] = "finishing",

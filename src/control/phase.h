@@ -9,6 +9,7 @@
 
 enum migration_phase {
 	PHASE_PREPARING,
+	PHASE_DISKS, /* they are copied, before memory */
 	PHASE_PRECOPY,
 	PHASE_POSTCOPY,
 	PHASE_FINISHING, /* one QEMU has completed, the other not yet */

@@ -291,9 +291,10 @@ static bool over(const struct incoming *incoming)
 	return !incoming->lines || (atomic_load(&daemon->stopping) && !incoming->migration);
 }
 
+/* As long as disks are copied, its QEMU is held for what it is there for. */
 static bool too_late(const struct incoming *incoming)
 {
-	return incoming->migration && !incoming->started &&
+	return incoming->migration && !incoming->started && !incoming->disks_exported &&
 		clock_now_ms() - incoming->prepared_ms > PREPARED_MS;
 }
 

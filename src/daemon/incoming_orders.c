@@ -11,26 +11,68 @@
 #include "daemon/journal.h"
 #include "daemon/keep.h"
 
-static int begin(struct incoming *incoming, const char *id, const char *vm, const char *source_vm,
-	const char *mode, struct error *err)
-{
-	struct migration_plan plan = {.incoming = true};
+struct preparation {
+	const char *id;
+	const char *vm;
+	const char *source_vm;
+	const char *mode;
+	const char *version;
+	struct streams streams;
+	struct qemu_disks disks;
+};
 
-	if (!migration_is_id(id))
-		return error_set(err, ERROR_USAGE, "'id' is not 8 hex digits");
-	if (!parse_is_name(vm) || !parse_is_name(source_vm))
-		return error_set(err, ERROR_USAGE, "'vm' is not a name");
-	if (migration_mode_parse(mode, &plan.mode, err) < 0)
+/* 'disks' is a list, and no argument like others. */
+static int read_preparation(
+	const json_t *arguments, struct preparation *preparation, struct error *err)
+{
+	json_t *plain = json_copy((json_t *)arguments);
+	const json_t *disks = json_object_get(arguments, "disks");
+	const struct argument table[] = {
+		{.key = "id", .required = true, .text = &preparation->id},
+		{.key = "vm", .required = true, .text = &preparation->vm},
+		{.key = "source_vm", .required = true, .text = &preparation->source_vm},
+		{.key = "mode", .required = true, .text = &preparation->mode},
+		{.key = "qemu", .required = true, .text = &preparation->version},
+		{.key = "parallel", .number = &preparation->streams.parallel_count},
+		{.key = "preempt", .flag = &preparation->streams.preempt},
+	};
+	int result;
+
+	json_object_del(plain, "disks");
+	result = arguments_read(plain, table, ARGUMENTS_COUNT(table), err);
+	json_decref(plain); /* its texts are those of @arguments */
+	if (result < 0)
 		return -1;
-	memcpy(plan.id, id, sizeof(plan.id));
-	snprintf(plan.vm, sizeof(plan.vm), "%s", source_vm);
-	snprintf(plan.destination_vm, sizeof(plan.destination_vm), "%s", vm);
+	if (preparation->streams.parallel_count > STREAMS_PARALLEL_MOST)
+		return error_set(err, ERROR_USAGE, "'parallel' is at most %d streams",
+			STREAMS_PARALLEL_MOST);
+	if (disks && qemu_disks_decode(disks, &preparation->disks, err) < 0)
+		return -1;
+	preparation->streams.disks = preparation->disks.count > 0;
+	return 0;
+}
+
+static int begin(
+	struct incoming *incoming, const struct preparation *preparation, struct error *err)
+{
+	struct migration_plan plan = {.incoming = true, .streams = preparation->streams};
+
+	if (!migration_is_id(preparation->id))
+		return error_set(err, ERROR_USAGE, "'id' is not 8 hex digits");
+	if (!parse_is_name(preparation->vm) || !parse_is_name(preparation->source_vm))
+		return error_set(err, ERROR_USAGE, "'vm' is not a name");
+	if (migration_mode_parse(preparation->mode, &plan.mode, err) < 0)
+		return -1;
+	memcpy(plan.id, preparation->id, sizeof(plan.id));
+	snprintf(plan.vm, sizeof(plan.vm), "%s", preparation->source_vm);
+	snprintf(plan.destination_vm, sizeof(plan.destination_vm), "%s", preparation->vm);
 	snprintf(plan.host, sizeof(plan.host), "%s", incoming->peer->name);
-	incoming_table_supersede(incoming->daemon->incoming, vm, plan.host);
+	incoming_table_supersede(incoming->daemon->incoming, preparation->vm, plan.host);
 	incoming->migration = migrations_begin(incoming->daemon->migrations, &plan, err);
 	if (!incoming->migration)
 		return -1;
 	incoming->plan = plan;
+	incoming->disks = preparation->disks;
 	incoming_table_add(incoming->daemon->incoming, incoming);
 	return 0;
 }
@@ -50,34 +92,45 @@ static int write_journal(struct incoming *incoming, struct error *err)
 	return result;
 }
 
+/* What is known beforehand, then what is set. On failure this QEMU is as it was. */
+static int prepare_qemu(struct incoming *incoming, const char *version, struct error *err)
+{
+	const struct config *config = incoming->daemon->config;
+	const struct migration_plan *plan = &incoming->plan;
+	const struct streams *streams = &plan->streams;
+
+	incoming->qemu = qemu_open(config->qmp_directory, plan->destination_vm, err);
+	if (!incoming->qemu)
+		return -1;
+	keep_put(plan->id, KEEP_QMP, qemu_descriptor(incoming->qemu));
+	if (streams_check(streams, plan->mode, streams_version(qemu_version(incoming->qemu)),
+		    config->name, err) < 0)
+		return -1;
+	if ((streams->disks || streams_need_path(streams)) &&
+		!qemu_may_meet(incoming->qemu, config->hypervisor_group, err))
+		return -1;
+	if (qemu_disks_match(qemu_monitor(incoming->qemu), &incoming->disks, err) < 0 ||
+		qemu_prepare(incoming->qemu, ROLE_DESTINATION, plan->mode, streams, version, err) <
+			0)
+		return -1;
+	return write_journal(incoming, err);
+}
+
 static json_t *prepare(struct incoming *incoming, json_t *arguments, struct error *err)
 {
-	const char *id = NULL, *vm = NULL, *source_vm = NULL, *mode = NULL, *version = NULL;
-	const struct argument table[] = {
-		{.key = "id", .required = true, .text = &id},
-		{.key = "vm", .required = true, .text = &vm},
-		{.key = "source_vm", .required = true, .text = &source_vm},
-		{.key = "mode", .required = true, .text = &mode},
-		{.key = "qemu", .required = true, .text = &version},
-	};
+	struct preparation preparation = {0};
 
 	if (incoming->migration || incoming->qemu || incoming->attached || incoming->finished) {
 		error_set(err, ERROR_USAGE, "prepared already");
 		return NULL;
 	}
-	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0 ||
-		begin(incoming, id, vm, source_vm, mode, err) < 0)
+	if (read_preparation(arguments, &preparation, err) < 0 ||
+		begin(incoming, &preparation, err) < 0)
 		return NULL;
 	log_event_limited(LOG_NOTICE, "migration.incoming", "migration=%s vm=%s host=%s mode=%s",
-		id, vm, incoming->peer->name, mode);
+		incoming->plan.id, preparation.vm, incoming->peer->name, preparation.mode);
 	incoming->prepared_ms = clock_now_ms();
-	incoming->qemu = qemu_open(incoming->daemon->config->qmp_directory, vm, err);
-	if (incoming->qemu)
-		keep_put(id, KEEP_QMP, qemu_descriptor(incoming->qemu));
-	if (!incoming->qemu ||
-		qemu_prepare(incoming->qemu, ROLE_DESTINATION, incoming->plan.mode, version, err) <
-			0 ||
-		write_journal(incoming, err) < 0) {
+	if (prepare_qemu(incoming, preparation.version, err) < 0) {
 		if (incoming->qemu)
 			(void)qemu_release(incoming->qemu);
 		incoming_end(incoming, PHASE_FAILED, GUEST_SOURCE, err, NULL);
@@ -88,18 +141,39 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 	return json_pack("{ss}", "qemu", qemu_version(incoming->qemu));
 }
 
-static json_t *attach(struct incoming *incoming, struct error *err)
+static json_t *attach(struct incoming *incoming, const json_t *arguments, struct error *err)
 {
 	bool again = incoming->begun || incoming->paused;
+	const char *rendezvous = NULL;
+	const struct argument table[] = {{.key = "rendezvous", .text = &rendezvous}};
 
+	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
+		return NULL;
 	if (!incoming->migration || !incoming->qemu || (incoming->attached && !again)) {
 		error_set(err, ERROR_USAGE,
 			"'attach' comes once, after 'prepare', and when post-copy was interrupted");
 		return NULL;
 	}
-	if (again ? incoming_stream_lay_again(incoming, err) : incoming_stream_lay(incoming, err))
+	if ((again ? incoming_stream_lay_again(incoming, rendezvous, err)
+		   : incoming_stream_lay(incoming, rendezvous, err)) < 0)
 		return NULL;
+	if (streams_need_path(&incoming->plan.streams))
+		return json_object();
 	return json_pack("{ss}", "token", incoming->token);
+}
+
+/* The source has written all, and its guest stands still: nobody writes here any more before the
+ * guest does. */
+static json_t *end_disks(struct incoming *incoming, struct error *err)
+{
+	if (!incoming->disks_exported || !incoming->started || !incoming->qemu) {
+		error_set(err, ERROR_USAGE, "'copied' comes once, after 'start', where disks are");
+		return NULL;
+	}
+	if (qemu_disks_withdraw(qemu_monitor(incoming->qemu), err) < 0)
+		return NULL;
+	incoming->disks_exported = false;
+	return json_object();
 }
 
 static json_t *start(struct incoming *incoming, struct error *err)
@@ -109,7 +183,7 @@ static json_t *start(struct incoming *incoming, struct error *err)
 		return NULL;
 	}
 	/* Nothing would ever end what QEMU then waits for. */
-	if (offers_waits(incoming->daemon->offers, incoming->token)) {
+	if (*incoming->token && offers_waits(incoming->daemon->offers, incoming->token)) {
 		error_set(err, ERROR_USAGE, "'start' comes after the stream's channel was opened");
 		return NULL;
 	}
@@ -155,18 +229,30 @@ static json_t *announce_postcopy(
 	return json_object();
 }
 
+/* Its QEMU ends with its stream, here at the latest - or, where it still listens for more, by what
+ * is as good. */
+static void abandon(struct incoming *incoming)
+{
+	struct migration_figures figures;
+	struct error ignored;
+
+	(void)qemu_abandon(incoming->qemu, &ignored);
+	if (streams_need_path(&incoming->plan.streams) &&
+		qemu_query(incoming->qemu, 0, &figures, &ignored) == 0 &&
+		(figures.state == MIGRATION_NONE || figures.state == MIGRATION_SETUP))
+		(void)qemu_quit(incoming->qemu, &ignored);
+}
+
 /* What has come of the guest so far must not stay to be run by mistake. Safe to repeat */
 static int keep_at_source(struct incoming *incoming, struct error *err)
 {
-	struct error ignored;
-
 	if (!incoming->started)
 		return error_set(err, ERROR_USAGE, "'finish' comes after 'start'");
 	incoming->kept = true;
 	if (incoming->migration && incoming->arrived)
 		incoming_end_arrived(incoming, false);
 	else if (incoming->migration && incoming->qemu)
-		(void)qemu_abandon(incoming->qemu, &ignored); /* or it sees its stream end */
+		abandon(incoming);
 	return 0;
 }
 
@@ -352,6 +438,8 @@ json_t *incoming_obey(
 		return prepare(incoming, command->arguments, err);
 	if (strcmp(command->name, "postcopy") == 0)
 		return announce_postcopy(incoming, command->arguments, err);
+	if (strcmp(command->name, "attach") == 0)
+		return attach(incoming, command->arguments, err);
 	if (strcmp(command->name, "finish") == 0)
 		return finish(incoming, command->arguments, err);
 	if (strcmp(command->name, "doctor") == 0)
@@ -360,8 +448,8 @@ json_t *incoming_obey(
 		return NULL;
 	if (strcmp(command->name, "ping") == 0)
 		return json_object();
-	if (strcmp(command->name, "attach") == 0)
-		return attach(incoming, err);
+	if (strcmp(command->name, "copied") == 0)
+		return end_disks(incoming, err);
 	if (strcmp(command->name, "start") == 0)
 		return start(incoming, err);
 	if (strcmp(command->name, "rendezvous") == 0)

@@ -50,7 +50,7 @@ static int offer(struct incoming *incoming, int fd, struct error *err)
 {
 	struct offers *offers = incoming->daemon->offers;
 
-	if (incoming->attached)
+	if (*incoming->token)
 		offers_withdraw(offers, incoming->token);
 	if (offers_put(offers, incoming->peer->name, fd, migration_terms(incoming->migration),
 		    incoming->token, err) < 0)
@@ -59,7 +59,7 @@ static int offer(struct incoming *incoming, int fd, struct error *err)
 	return 0;
 }
 
-int incoming_stream_lay(struct incoming *incoming, struct error *err)
+static int lay_one(struct incoming *incoming, struct error *err)
 {
 	CLEANUP_FD int ours = -1;
 	CLEANUP_FD int theirs = -1;
@@ -68,6 +68,59 @@ int incoming_stream_lay(struct incoming *incoming, struct error *err)
 		qemu_attach(incoming->qemu, theirs, err) < 0)
 		return -1;
 	return incoming->plan.mode == MODE_PRECOPY ? 0 : keep_spare(incoming, err);
+}
+
+static void path_of(const struct incoming *incoming, enum rendezvous_socket which,
+	char path[CONFIG_SOCKET_BYTES])
+{
+	rendezvous_socket_path(incoming->daemon->config, incoming->meeting, which, path);
+}
+
+/* Its conversation is another one: it may end at any time, and its directory with it. */
+static int use_rendezvous(struct incoming *incoming, const char *rendezvous, struct error *err)
+{
+	if (rendezvous_table_use(incoming->daemon->rendezvous, incoming->peer->name, rendezvous,
+		    migration_terms(incoming->migration), err) < 0)
+		return -1;
+	snprintf(incoming->meeting, sizeof(incoming->meeting), "%s", rendezvous);
+	return 0;
+}
+
+static int export_disks(struct incoming *incoming, struct error *err)
+{
+	char path[CONFIG_SOCKET_BYTES];
+
+	path_of(incoming, RENDEZVOUS_DISKS, path);
+	if (qemu_disks_export(qemu_monitor(incoming->qemu), &incoming->disks, path, err) < 0)
+		return -1;
+	incoming->disks_exported = true;
+	return 0;
+}
+
+static void meet(struct incoming *incoming)
+{
+	char path[CONFIG_SOCKET_BYTES];
+
+	path_of(incoming, RENDEZVOUS_MIGRATE, path);
+	qemu_meet(incoming->qemu, path);
+}
+
+int incoming_stream_lay(struct incoming *incoming, const char *rendezvous, struct error *err)
+{
+	bool by_path = streams_need_path(&incoming->plan.streams);
+	bool disks = incoming->disks.count > 0;
+
+	if ((by_path || disks) != (rendezvous != NULL))
+		return error_set(err, ERROR_USAGE,
+			"'rendezvous' is for parallel, preempt and disks, which need it");
+	if (rendezvous && use_rendezvous(incoming, rendezvous, err) < 0)
+		return -1;
+	if (by_path)
+		meet(incoming);
+	else if (lay_one(incoming, err) < 0)
+		return -1;
+	incoming->attached = true;
+	return disks ? export_disks(incoming, err) : 0;
 }
 
 /* A QEMU that waits for a page does not tell: @known is false then, and the pause is taken for
@@ -100,15 +153,10 @@ static void close_spare(struct incoming *incoming)
 	incoming->spare_used = false;
 }
 
-int incoming_stream_lay_again(struct incoming *incoming, struct error *err)
+static int lay_spare(struct incoming *incoming, bool known, struct error *err)
 {
 	CLEANUP_FD int ours = -1;
-	struct error ignored;
-	bool known;
 
-	(void)qemu_interrupt(incoming->qemu, &ignored); /* an error: it is paused already */
-	if (await_pause(incoming, &known, err) < 0)
-		return -1;
 	if (incoming->spare_used && !known)
 		return error_set(err, ERROR_HYPERVISOR,
 			"the QEMU there has taken a new stream already, and does not answer");
@@ -121,6 +169,30 @@ int incoming_stream_lay_again(struct incoming *incoming, struct error *err)
 	if (ours < 0)
 		return error_errno(err, "cannot duplicate a descriptor");
 	return offer(incoming, fd_take(&ours), err);
+}
+
+/* QEMU listens at once, and sees no end of what connects before it is active again. */
+static int listen_again(struct incoming *incoming, const char *rendezvous, struct error *err)
+{
+	if (use_rendezvous(incoming, rendezvous, err) < 0)
+		return -1;
+	rendezvous_table_hold(incoming->daemon->rendezvous, rendezvous, true);
+	meet(incoming);
+	return qemu_recover_there(incoming->qemu, err);
+}
+
+int incoming_stream_lay_again(struct incoming *incoming, const char *rendezvous, struct error *err)
+{
+	bool by_path = streams_need_path(&incoming->plan.streams);
+	struct error ignored;
+	bool known;
+
+	if (by_path != (rendezvous != NULL))
+		return error_set(err, ERROR_USAGE, "'rendezvous' is for preempt, which needs it");
+	(void)qemu_interrupt(incoming->qemu, &ignored); /* an error: it is paused already */
+	if (await_pause(incoming, &known, err) < 0)
+		return -1;
+	return by_path ? listen_again(incoming, rendezvous, err) : lay_spare(incoming, known, err);
 }
 
 int incoming_stream_descriptor(const struct incoming *incoming)
@@ -154,6 +226,8 @@ void incoming_stream_watch(struct incoming *incoming, const struct migration_fig
 		}
 	}
 	/* Active again: from now on the end of this stream is to reach QEMU. */
+	if (*incoming->meeting && figures && figures->state == MIGRATION_POSTCOPY)
+		rendezvous_table_hold(incoming->daemon->rendezvous, incoming->meeting, false);
 	if (incoming->spare_used && figures && figures->state == MIGRATION_POSTCOPY) {
 		close_spare(incoming);
 		if (keep_spare(incoming, &err) < 0)
@@ -171,7 +245,7 @@ void incoming_stream_restore(struct incoming *incoming)
 
 void incoming_stream_fini(struct incoming *incoming)
 {
-	if (incoming->attached)
+	if (*incoming->token)
 		offers_withdraw(incoming->daemon->offers, incoming->token);
 	fd_close(&incoming->spare_fd);
 	fd_close(&incoming->spare_peek_fd);

@@ -26,12 +26,12 @@ static json_t *encode(const struct journal_entry *entry)
 {
 	const struct migration_plan *plan = &entry->plan;
 
-	return json_pack("{ss sb ss ss ss ss sb sb sb sb sI sO*}", "id", plan->id, "incoming",
+	return json_pack("{ss sb ss ss ss ss sb sb sb sb sI sb sO*}", "id", plan->id, "incoming",
 		plan->incoming, "vm", plan->vm, "destination_vm", plan->destination_vm, "host",
 		plan->host, "mode", migration_mode_name(plan->mode), "quit_source",
 		plan->quit_source, "started", entry->started, "halted", entry->halted, "kept",
-		entry->kept, "bandwidth_bytes_per_s", (json_int_t)plan->bandwidth, "found",
-		entry->found);
+		entry->kept, "bandwidth_bytes_per_s", (json_int_t)plan->bandwidth, "preempt",
+		plan->streams.preempt, "found", entry->found);
 }
 
 /* Whole or not at all: a full disk leaves what was there before. */
@@ -101,16 +101,16 @@ static int decode(json_t *value, struct journal_entry *entry, struct error *err)
 {
 	struct migration_plan *plan = &entry->plan;
 	const char *id, *vm, *destination_vm, *host, *mode;
-	int incoming, quit_source, started, halted, kept = false;
+	int incoming, quit_source, started, halted, kept = false, preempt = false;
 	json_int_t bandwidth = 0;
 	json_error_t why;
 
 	*entry = (struct journal_entry){0};
-	if (json_unpack_ex(value, &why, 0, "{ss sb ss ss ss ss sb sb sb s?b s?I s?o}", "id", &id,
-		    "incoming", &incoming, "vm", &vm, "destination_vm", &destination_vm, "host",
-		    &host, "mode", &mode, "quit_source", &quit_source, "started", &started,
-		    "halted", &halted, "kept", &kept, "bandwidth_bytes_per_s", &bandwidth, "found",
-		    &entry->found) < 0)
+	if (json_unpack_ex(value, &why, 0, "{ss sb ss ss ss ss sb sb sb s?b s?I s?b s?o}", "id",
+		    &id, "incoming", &incoming, "vm", &vm, "destination_vm", &destination_vm,
+		    "host", &host, "mode", &mode, "quit_source", &quit_source, "started", &started,
+		    "halted", &halted, "kept", &kept, "bandwidth_bytes_per_s", &bandwidth,
+		    "preempt", &preempt, "found", &entry->found) < 0)
 		return error_set(err, ERROR_LOCAL, "%s", why.text);
 	if (!migration_is_id(id))
 		return error_set(err, ERROR_LOCAL, "'id' is not 8 hex digits");
@@ -120,6 +120,7 @@ static int decode(json_t *value, struct journal_entry *entry, struct error *err)
 	plan->bandwidth = bandwidth > 0 ? (uint64_t)bandwidth : 0;
 	entry->started = started;
 	entry->halted = halted;
+	plan->streams.preempt = preempt;
 	entry->kept = kept;
 	if (copy_name(plan->vm, vm, err) < 0 ||
 		copy_name(plan->destination_vm, destination_vm, err) < 0 ||

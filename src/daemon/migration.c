@@ -503,6 +503,8 @@ static json_t *to_json(const struct migration *migration)
 	set_number(object, "ram_transferred_bytes", figures->ram_transferred_bytes);
 	set_number(object, "rate_bytes_per_s", figures->rate_bytes_per_s);
 	set_number(object, "dirty_rate_bytes_per_s", figures->dirty_rate_bytes_per_s);
+	set_number(object, "disk_total_bytes", figures->disk_total_bytes);
+	set_number(object, "disk_copied_bytes", figures->disk_copied_bytes);
 	set_number(object, "page_requests", figures->page_requests);
 	set_number(object, "expected_downtime_ms", figures->expected_downtime_ms);
 	set_number(object, "downtime_ms", figures->downtime_ms);

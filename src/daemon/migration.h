@@ -17,6 +17,7 @@
 #include "control/phase.h"
 #include "hypervisor/figures.h"
 #include "hypervisor/libvirt_options.h"
+#include "hypervisor/streams.h"
 
 /* When hybrid switches; always at the end of a pass */
 struct switch_policy {
@@ -35,6 +36,7 @@ struct migration_plan {
 	struct switch_policy policy;
 	bool quit_source;
 	struct libvirt_options libvirt; /* what a bare QEMU cannot do */
+	struct streams streams;         /* of a bare QEMU */
 	uint64_t bandwidth;             /* bytes/s at most, to begin with; 0: no limit */
 };
 

@@ -60,6 +60,8 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 		{.key = "compressed", .flag = &libvirt->compressed},
 		{.key = "auto_converge", .flag = &libvirt->auto_converge},
 		{.key = "bandwidth_bytes_per_s", .number = &plan->bandwidth},
+		{.key = "disks", .flag = &plan->streams.disks},
+		{.key = "preempt", .flag = &plan->streams.preempt},
 	};
 
 	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0 ||
@@ -80,22 +82,60 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 	return switch_policy_parse(policy ? policy : "auto", &plan->policy, err);
 }
 
+/* What a domain of libvirt can be asked for by the same words */
+static int start_qemu(struct daemon *daemon, struct migration_plan *plan, struct error *err)
+{
+	struct libvirt_options *libvirt = &plan->libvirt;
+	const char *given;
+
+	plan->streams.parallel_count = libvirt->parallel_count;
+	plan->streams.disks |= libvirt->copy_storage == COPY_STORAGE_ALL;
+	libvirt->parallel_count = 0;
+	if (libvirt->copy_storage == COPY_STORAGE_ALL)
+		libvirt->copy_storage = COPY_STORAGE_NONE;
+	given = libvirt_options_given(libvirt);
+	if (given)
+		return error_set(err, ERROR_USAGE,
+			"'%s' is a bare QEMU, and '%s' is for a domain of libvirt only", plan->vm,
+			given);
+	return outgoing_start(daemon, plan, err);
+}
+
+static int start_libvirt(struct daemon *daemon, struct migration_plan *plan, struct error *err)
+{
+	if (strcmp(plan->destination_vm, plan->vm) != 0)
+		return error_set(err, ERROR_USAGE,
+			"'%s' is a domain of libvirt, which keeps its name: 'destination_vm' is "
+			"for "
+			"a bare QEMU only",
+			plan->vm);
+	if (plan->quit_source)
+		return error_set(err, ERROR_USAGE,
+			"'%s' is a domain of libvirt, whose QEMU ends here by itself: "
+			"'quit_source' "
+			"is for a bare QEMU only",
+			plan->vm);
+	if (plan->streams.preempt)
+		return error_set(err, ERROR_USAGE,
+			"'%s' is a domain of libvirt, which cannot be asked for 'preempt': it is "
+			"for a bare QEMU only",
+			plan->vm);
+	if (plan->streams.disks && plan->libvirt.copy_storage == COPY_STORAGE_NONE)
+		plan->libvirt.copy_storage = COPY_STORAGE_ALL;
+	plan->streams.disks = false;
+	return outgoing_libvirt_start(daemon, plan, err);
+}
+
 /* A bare QEMU is known by its QMP socket, a domain of libvirt by its name or UUID. Who names a
  * libvirt means its domain, whatever else is called so. */
 static int start_migration(struct daemon *daemon, struct migration_plan *plan, struct error *err)
 {
-	const char *given = libvirt_options_given(&plan->libvirt);
 	struct error ignored;
 
-	if (!*plan->libvirt.uri && qemu_has_socket(daemon->config->qmp_directory, plan->vm)) {
-		if (!given)
-			return outgoing_start(daemon, plan, err);
-		return error_set(err, ERROR_USAGE,
-			"'%s' is a bare QEMU, and '%s' is for a domain of libvirt only", plan->vm,
-			given);
-	}
-	if (given || outgoing_libvirt_knows(plan->vm, &ignored))
-		return outgoing_libvirt_start(daemon, plan, err);
+	if (!*plan->libvirt.uri && qemu_has_socket(daemon->config->qmp_directory, plan->vm))
+		return start_qemu(daemon, plan, err);
+	if (libvirt_options_given(&plan->libvirt) || outgoing_libvirt_knows(plan->vm, &ignored))
+		return start_libvirt(daemon, plan, err);
 	return outgoing_start(daemon, plan, err);
 }
 

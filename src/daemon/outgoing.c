@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "daemon/conversation.h"
+#include "daemon/outgoing_begin.h"
+#include "daemon/outgoing_disks.h"
 #include "daemon/outgoing_end.h"
 #include "daemon/outgoing_kept.h"
 #include "daemon/outgoing_reach.h"
@@ -18,76 +20,6 @@
 #define TURN_MS 100
 /* A cancelled or failed QEMU tidies up before its settings may be put back. */
 #define TIDY_MS 2000
-
-static int check_cancelled(struct outgoing *outgoing, struct error *err)
-{
-	unsigned requests = migration_take_requests(outgoing->migration);
-
-	outgoing->switch_requested |= (requests & REQUEST_SWITCH) != 0;
-	if (requests & REQUEST_CANCEL)
-		return error_set(err, ERROR_CANCELLED, "cancelled before memory moved");
-	if (atomic_load(&outgoing->daemon->stopping))
-		return error_set(err, ERROR_CANCELLED, "culvertd is stopping");
-	return 0;
-}
-
-static int prepare_both(struct outgoing *outgoing, struct error *err)
-{
-	const struct migration_plan *plan = &outgoing->plan;
-	const char *their_version;
-	json_t *result = NULL;
-	int prepared;
-
-	outgoing->qemu = qemu_open(outgoing->daemon->config->qmp_directory, plan->vm, err);
-	if (!outgoing->qemu)
-		return -1;
-	outgoing->contact = contact_new(outgoing->daemon, outgoing->peer, err);
-	if (!outgoing->contact || check_cancelled(outgoing, err) < 0)
-		return -1;
-	if (contact_ask(outgoing->contact, "prepare",
-		    json_pack("{ss ss ss ss ss}", "id", plan->id, "vm", plan->destination_vm,
-			    "source_vm", plan->vm, "mode", migration_mode_name(plan->mode), "qemu",
-			    qemu_version(outgoing->qemu)),
-		    &result, err) < 0)
-		return -1;
-	their_version = json_string_value(json_object_get(result, "qemu"));
-	prepared = qemu_prepare(outgoing->qemu, ROLE_SOURCE, plan->mode, their_version, err);
-	json_decref(result);
-	if (prepared < 0)
-		return -1;
-	return check_cancelled(outgoing, err);
-}
-
-/* So that a daemon that is started after this one was killed knows of it */
-static int write_journal(struct outgoing *outgoing, struct error *err)
-{
-	struct journal_entry entry = {
-		.plan = outgoing->plan,
-		.started = outgoing->started,
-		.halted = outgoing->halted,
-		.found = qemu_found(outgoing->qemu),
-	};
-	int result = journal_write(outgoing->daemon->config->runtime_directory, &entry, err);
-
-	json_decref(entry.found);
-	if (result == 0)
-		outgoing->halted_noted = outgoing->halted;
-	return result;
-}
-
-static int begin(struct outgoing *outgoing, struct error *err)
-{
-	if (check_cancelled(outgoing, err) < 0 || prepare_both(outgoing, err) < 0 ||
-		write_journal(outgoing, err) < 0 || outgoing_stream_lay(outgoing, err) < 0 ||
-		check_cancelled(outgoing, err) < 0 ||
-		contact_ask(outgoing->contact, "start", NULL, NULL, err) < 0)
-		return -1;
-	outgoing->started = true;
-	if (write_journal(outgoing, err) == 0 && qemu_start(outgoing->qemu, err) == 0)
-		return 0;
-	outgoing->started = false;
-	return -1;
-}
 
 static void cancel(struct outgoing *outgoing, enum error_code code, const char *why)
 {
@@ -203,7 +135,8 @@ static void look_at_guest(struct outgoing *outgoing)
 		qemu_guest_halted(outgoing->qemu, &halted, &err) == 0)
 		outgoing->halted = halted;
 	/* What could not be written is tried again on the next turn. */
-	if (outgoing->halted != outgoing->halted_noted && write_journal(outgoing, &err) < 0)
+	if (outgoing->halted != outgoing->halted_noted &&
+		outgoing_write_journal(outgoing, &err) < 0)
 		log_event_limited(LOG_WARNING, "migration.not_noted", "migration=%s reason=\"%s\"",
 			outgoing->plan.id, err.message);
 }
@@ -212,7 +145,26 @@ static void look_at_guest(struct outgoing *outgoing)
 static bool may_switch(const struct outgoing *outgoing)
 {
 	return !outgoing->switched && outgoing->cancel_why.code == ERROR_NONE &&
-		outgoing->figures.state == MIGRATION_PRECOPY && outgoing_stream_linked(outgoing);
+		outgoing->figures.state == MIGRATION_PRECOPY &&
+		strcmp(outgoing->figures.status, QEMU_PRE_SWITCHOVER) != 0 &&
+		outgoing_stream_linked(outgoing);
+}
+
+static void attend_disks(struct outgoing *outgoing)
+{
+	struct error err;
+
+	if (outgoing->disks.count == 0)
+		return;
+	if (outgoing->cancel_why.code == ERROR_NONE && outgoing_disks_turn(outgoing, &err) < 0) {
+		/* It has not begun to switch, whatever it was told: it waits before that. */
+		if (outgoing->switched)
+			migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
+		outgoing->switched = false;
+		cancel(outgoing, err.code, err.message);
+	} else if (outgoing->cancel_why.code != ERROR_NONE) {
+		cancel(outgoing, outgoing->cancel_why.code, outgoing->cancel_why.message);
+	}
 }
 
 /* Until the source's QEMU has nothing more to do, or is gone */
@@ -228,6 +180,7 @@ static void follow(struct outgoing *outgoing)
 
 		if (qemu_query(outgoing->qemu, TURN_MS, &outgoing->figures, &err) < 0)
 			continue; /* too busy to answer: ask again */
+		attend_disks(outgoing);
 		publish(outgoing);
 		look_at_guest(outgoing);
 		hear_destination(outgoing);
@@ -287,7 +240,7 @@ static void run(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
 	struct error err;
 
-	if (begin(outgoing, &err) < 0) {
+	if (outgoing_begin(outgoing, &err) < 0) {
 		outgoing_end_before_start(outgoing, &err, outcome);
 		return;
 	}
@@ -367,6 +320,7 @@ static void finish(struct outgoing *outgoing, const struct migration_outcome *ou
 	const struct migration_plan *plan = &outgoing->plan;
 	struct error err;
 
+	outgoing_disks_end(outgoing);
 	if (outcome->guest == GUEST_SOURCE && outgoing->qemu)
 		restore_source(outgoing);
 	if (outcome->phase == PHASE_COMPLETED && plan->quit_source && outgoing->qemu &&
@@ -379,6 +333,8 @@ static void outgoing_free(struct outgoing *outgoing)
 {
 	if (outgoing->stream)
 		channel_put(outgoing->stream);
+	if (outgoing->rendezvous)
+		rendezvous_end(outgoing->rendezvous);
 	contact_free(outgoing->contact);
 	qemu_free(outgoing->qemu);
 	json_decref(outgoing->found);

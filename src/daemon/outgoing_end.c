@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "daemon/outgoing_reach.h"
+#include "daemon/outgoing_stream.h"
 
 /* How long the destination's last word is waited for: it may still be placing pages. */
 #define LAST_WORD_MS 60000
@@ -207,15 +208,15 @@ static void place_on_source(struct outgoing *outgoing, struct migration_outcome 
 static void end_failed(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
 	const char *host = outgoing->peer->name;
-	struct channel_progress progress = {0};
+	struct channel_progress progress;
 
 	/* QEMU shuts its socket before it says 'cancelling', and may come to 'failed' over that. */
 	set(outcome, outgoing->cancel_why.code == ERROR_CANCELLED ? PHASE_CANCELLED : PHASE_FAILED,
 		GUEST_SOURCE, NULL);
 	if (outgoing->cancel_why.code == ERROR_NONE)
 		hear_last_word(outgoing, REASON_MS);
-	if (outgoing->stream)
-		channel_progress(outgoing->stream, &progress);
+	if (!outgoing_stream_progress(outgoing, &progress))
+		progress.ended = false;
 	if (outgoing->cancel_why.code != ERROR_NONE)
 		outcome->failure = outgoing->cancel_why;
 	else if (destination_ended(outgoing))

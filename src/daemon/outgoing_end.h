@@ -6,20 +6,27 @@
 #include "daemon/channel.h"
 #include "daemon/contact.h"
 #include "daemon/daemon.h"
+#include "daemon/rendezvous.h"
 #include "hypervisor/qemu.h"
+#include "hypervisor/qemu_disks.h"
 
 /* A migration that this host leads; written by outgoing.c, judged here */
 struct outgoing {
 	struct daemon *daemon;
 	const struct config_peer *peer;
-	struct migration *migration; /* NULL after its end */
-	struct migration_plan plan;  /* its */
-	struct qemu *qemu;           /* NULL: not reached */
-	struct contact *contact;     /* NULL: not reached */
-	struct channel *stream;      /* NULL: not laid */
-	json_t *found;               /* restored: what the daemon before had changed in QEMU */
-	bool restored;               /* from the journal of a daemon that was killed */
-	bool started;                /* memory may have moved */
+	struct migration *migration;   /* NULL after its end */
+	struct migration_plan plan;    /* its */
+	struct qemu *qemu;             /* NULL: not reached */
+	struct contact *contact;       /* NULL: not reached */
+	struct channel *stream;        /* NULL: not laid, or over the rendezvous */
+	struct rendezvous *rendezvous; /* where QEMU makes more connections than one; or NULL */
+	struct qemu_disks disks;       /* that are copied; none: count 0 */
+	uint64_t disk_total_bytes;
+	uint64_t disk_copied_bytes;
+	bool disks_complete; /* nothing is copied any more */
+	json_t *found;       /* restored: what the daemon before had changed in QEMU */
+	bool restored;       /* from the journal of a daemon that was killed */
+	bool started;        /* memory may have moved */
 	struct migration_figures figures;
 	struct tunnel_figures before; /* of the streams before this one */
 	struct contact_news news;

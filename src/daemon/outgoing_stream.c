@@ -15,18 +15,44 @@ static void add(struct tunnel_figures *figures, const struct channel_progress *p
 	figures->links_lost += progress->links_lost;
 	figures->replayed_bytes += progress->replayed_bytes;
 	figures->linkless_total_ms += progress->linkless_ms;
-	if (progress->lost_ms > 0 && !progress->ended)
+	if (progress->lost_ms > 0)
 		figures->linkless_total_ms += clock_now_ms() - progress->lost_ms;
+}
+
+/* @returns  whether there is anything that @progress tells of */
+static bool progress_of(const struct outgoing *outgoing, enum rendezvous_socket which,
+	struct channel_progress *progress)
+{
+	if (which == RENDEZVOUS_MIGRATE && outgoing->stream) {
+		channel_progress(outgoing->stream, progress);
+		if (progress->ended)
+			progress->lost_ms = 0;
+		return true;
+	}
+	return outgoing->rendezvous &&
+		rendezvous_progress(outgoing->rendezvous, which, progress) > 0;
+}
+
+bool outgoing_stream_progress(const struct outgoing *outgoing, struct channel_progress *progress)
+{
+	return progress_of(outgoing, RENDEZVOUS_MIGRATE, progress);
 }
 
 void outgoing_stream_end(struct outgoing *outgoing)
 {
 	struct channel_progress progress;
 
+	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++) {
+		if (progress_of(outgoing, (enum rendezvous_socket)i, &progress))
+			add(&outgoing->before, &progress);
+		if (outgoing->rendezvous)
+			rendezvous_cut(outgoing->rendezvous, (enum rendezvous_socket)i);
+	}
+	if (outgoing->rendezvous)
+		rendezvous_end(outgoing->rendezvous);
+	outgoing->rendezvous = NULL;
 	if (!outgoing->stream)
 		return;
-	channel_progress(outgoing->stream, &progress);
-	add(&outgoing->before, &progress);
 	channel_end(outgoing->stream);
 	channel_put(outgoing->stream);
 	outgoing->stream = NULL;
@@ -50,20 +76,54 @@ static int connect_to(struct outgoing *outgoing, const char *token, struct error
 	return outgoing->stream ? 0 : -1;
 }
 
+static int connect_answered(struct outgoing *outgoing, const json_t *answer, struct error *err)
+{
+	const char *token = json_string_value(json_object_get(answer, "token"));
+
+	if (!token || strlen(token) > 127)
+		return error_set(err, ERROR_PEER, "%s gave no token", outgoing->peer->name);
+	return connect_to(outgoing, token, err);
+}
+
+static void meet(struct outgoing *outgoing)
+{
+	char path[CONFIG_SOCKET_BYTES];
+
+	rendezvous_socket_path(outgoing->daemon->config, rendezvous_token(outgoing->rendezvous),
+		RENDEZVOUS_MIGRATE, path);
+	qemu_meet(outgoing->qemu, path);
+}
+
+/* Disks are copied once; after that one stream is enough, unless it has to be more. */
+static bool needs_rendezvous(const struct outgoing *outgoing)
+{
+	return streams_need_path(&outgoing->plan.streams) ||
+		(outgoing->disks.count > 0 && !outgoing->started);
+}
+
 int outgoing_stream_lay(struct outgoing *outgoing, struct error *err)
 {
+	bool by_path = streams_need_path(&outgoing->plan.streams);
+	json_t *arguments = NULL;
 	json_t *result = NULL;
-	const char *token;
-	int laid;
+	int laid = 0;
 
 	outgoing_stream_end(outgoing);
-	if (contact_ask(outgoing->contact, "attach", NULL, &result, err) < 0)
+	if (needs_rendezvous(outgoing)) {
+		outgoing->rendezvous = rendezvous_begin(outgoing->daemon, outgoing->peer,
+			migration_terms(outgoing->migration), err);
+		if (!outgoing->rendezvous)
+			return -1;
+		if (outgoing->started)
+			rendezvous_insist(outgoing->rendezvous);
+		arguments = json_pack("{ss}", "rendezvous", rendezvous_token(outgoing->rendezvous));
+	}
+	if (contact_ask(outgoing->contact, "attach", arguments, &result, err) < 0)
 		return -1;
-	token = json_string_value(json_object_get(result, "token"));
-	if (!token || strlen(token) > 127)
-		laid = error_set(err, ERROR_PEER, "%s gave no token", outgoing->peer->name);
+	if (by_path)
+		meet(outgoing);
 	else
-		laid = connect_to(outgoing, token, err);
+		laid = connect_answered(outgoing, result, err);
 	json_decref(result);
 	return laid;
 }
@@ -71,15 +131,20 @@ int outgoing_stream_lay(struct outgoing *outgoing, struct error *err)
 void outgoing_stream_publish(struct outgoing *outgoing)
 {
 	struct tunnel_figures tunnel = outgoing->before;
-	struct channel_progress progress;
+	uint64_t lost_ms = 0;
 
 	tunnel.resume_deadline_ms = outgoing->peer->resume_deadline_ms;
-	if (outgoing->stream) {
-		channel_progress(outgoing->stream, &progress);
+	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++) {
+		struct channel_progress progress;
+
+		if (!progress_of(outgoing, (enum rendezvous_socket)i, &progress))
+			continue;
 		add(&tunnel, &progress);
-		if (progress.lost_ms > 0 && !progress.ended)
-			tunnel.linkless_ms = clock_now_ms() - progress.lost_ms + 1;
+		if (progress.lost_ms > 0 && (lost_ms == 0 || progress.lost_ms < lost_ms))
+			lost_ms = progress.lost_ms;
 	}
+	if (lost_ms > 0)
+		tunnel.linkless_ms = clock_now_ms() - lost_ms + 1;
 	if (outgoing->migration)
 		migration_set_tunnel(outgoing->migration, &tunnel);
 }
@@ -88,18 +153,15 @@ bool outgoing_stream_linked(const struct outgoing *outgoing)
 {
 	struct channel_progress progress;
 
-	if (!outgoing->stream)
-		return false;
-	channel_progress(outgoing->stream, &progress);
-	return progress.lost_ms == 0 && !progress.ended;
+	return outgoing_stream_progress(outgoing, &progress) && progress.lost_ms == 0 &&
+		!progress.ended;
 }
 
 bool outgoing_stream_ended(const struct outgoing *outgoing)
 {
 	struct channel_progress progress;
 
-	if (!outgoing->stream)
-		return true;
-	channel_progress(outgoing->stream, &progress);
-	return progress.ended;
+	if (outgoing_stream_progress(outgoing, &progress))
+		return progress.ended;
+	return !outgoing->rendezvous;
 }

@@ -1,5 +1,6 @@
 #include "daemon/rendezvous.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,23 +9,29 @@
 
 #include "base/descriptor.h"
 #include "base/log.h"
+#include "daemon/carried.h"
 #include "daemon/contact.h"
 #include "daemon/conversation.h"
 #include "daemon/opening.h"
 #include "io/socket.h"
 
+/* How long a peer that cannot be reached is left alone */
+#define RETRY_MS 500
+
 struct rendezvous {
 	struct daemon *daemon;
 	const struct config_peer *peer;
-	struct terms *terms; /* held; or NULL */
+	struct terms *terms; /* held */
 	struct contact *contact;
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	int listeners[RENDEZVOUS_SOCKETS];
 	atomic_uint references; /* its owner, and its conversation */
 	atomic_bool over;
+	atomic_bool insist;
 	uv_mutex_t lock;
-	struct error lost;      /* under the lock; ERROR_NONE: it is not */
-	struct channel *stream; /* under the lock: the first of the migration, held; or NULL */
+	/* Under the lock: */
+	struct error lost; /* ERROR_NONE: it is not */
+	struct carried carried;
 	atomic_bool await;
 	atomic_bool await_said; /* ... to the other host */
 };
@@ -33,8 +40,7 @@ static void put(struct rendezvous *rendezvous)
 {
 	if (atomic_fetch_sub(&rendezvous->references, 1) > 1)
 		return;
-	if (rendezvous->stream)
-		channel_put(rendezvous->stream);
+	carried_fini(&rendezvous->carried);
 	terms_put(rendezvous->terms);
 	uv_mutex_destroy(&rendezvous->lock);
 	free(rendezvous);
@@ -49,37 +55,50 @@ static void close_all(struct rendezvous *rendezvous)
 	contact_free(rendezvous->contact);
 }
 
-/* @channel  held */
-static void keep(
-	struct rendezvous *rendezvous, enum rendezvous_socket which, struct channel *channel)
+/* Whether an attempt that failed is worth another. A hypervisor whose connection waits does not
+ * mind; one that is told of its end in the middle of a recovery never gets over it. */
+static bool to_be_repeated(struct rendezvous *rendezvous, int fd, enum rendezvous_socket which,
+	const struct error *why)
 {
-	bool first = which == RENDEZVOUS_MIGRATE && !rendezvous->stream;
+	struct pollfd gone = {.fd = fd};
 
-	if (!first) {
-		channel_put(channel);
-		return;
-	}
-	uv_mutex_lock(&rendezvous->lock);
-	rendezvous->stream = channel;
-	uv_mutex_unlock(&rendezvous->lock);
+	if (which != RENDEZVOUS_MIGRATE || why->code != ERROR_LINK ||
+		!atomic_load(&rendezvous->insist) || atomic_load(&rendezvous->over) ||
+		atomic_load(&rendezvous->daemon->stopping))
+		return false;
+	return poll(&gone, 1, RETRY_MS) == 0;
 }
 
-static void carry(struct rendezvous *rendezvous, enum rendezvous_socket which, int fd)
+static void carry(struct rendezvous *rendezvous, enum rendezvous_socket which, int local_fd)
 {
+	CLEANUP_FD int fd = local_fd;
 	char argument[RENDEZVOUS_TOKEN_CHARACTERS + 16];
 	struct channel *channel;
 	struct error err;
 
 	snprintf(argument, sizeof(argument), "%s.%s", rendezvous->token,
 		rendezvous_socket_name(which));
-	channel = opening_run(rendezvous->daemon, rendezvous->peer, "rendezvous", argument,
-		rendezvous->terms, fd, NULL, &err);
-	if (channel)
-		keep(rendezvous, which, channel);
-	else
-		log_event_limited(LOG_WARNING, "rendezvous.refused",
-			"host=%s socket=%s reason=\"%s\"", rendezvous->peer->name,
-			rendezvous_socket_name(which), err.message);
+	do {
+		int one = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+		channel = one < 0 ? NULL
+				  : opening_run(rendezvous->daemon, rendezvous->peer, "rendezvous",
+					    argument, rendezvous->terms, one, NULL, &err);
+		if (one < 0)
+			error_errno(&err, "cannot duplicate a descriptor");
+	} while (!channel && to_be_repeated(rendezvous, fd, which, &err));
+	if (channel) {
+		uv_mutex_lock(&rendezvous->lock);
+		carried_add(&rendezvous->carried, which, channel);
+		uv_mutex_unlock(&rendezvous->lock);
+		channel_put(channel);
+		return;
+	}
+	log_event_limited(LOG_WARNING, "rendezvous.refused", "host=%s socket=%s reason=\"%s\"",
+		rendezvous->peer->name, rendezvous_socket_name(which), err.message);
+	uv_mutex_lock(&rendezvous->lock);
+	carried_add_failure(&rendezvous->carried, which, &err);
+	uv_mutex_unlock(&rendezvous->lock);
 }
 
 /* Whoever waits, in the order in which they came */
@@ -196,6 +215,7 @@ struct rendezvous *rendezvous_begin(struct daemon *daemon, const struct config_p
 	atomic_init(&rendezvous->await, !terms);
 	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++)
 		rendezvous->listeners[i] = -1;
+	carried_init(&rendezvous->carried);
 	atomic_init(&rendezvous->references, 2);
 	if (!rendezvous->terms)
 		error_set(err, ERROR_LOCAL, "no memory");
@@ -235,13 +255,35 @@ bool rendezvous_await(struct rendezvous *rendezvous)
 
 bool rendezvous_is_carrying(struct rendezvous *rendezvous)
 {
-	struct channel_progress progress = {.ended = true};
+	bool open;
 
 	uv_mutex_lock(&rendezvous->lock);
-	if (rendezvous->stream)
-		channel_progress(rendezvous->stream, &progress);
+	open = carried_is_open(&rendezvous->carried, RENDEZVOUS_MIGRATE);
 	uv_mutex_unlock(&rendezvous->lock);
-	return !progress.ended;
+	return open;
+}
+
+size_t rendezvous_progress(struct rendezvous *rendezvous, enum rendezvous_socket which,
+	struct channel_progress *progress)
+{
+	size_t count;
+
+	uv_mutex_lock(&rendezvous->lock);
+	count = carried_progress(&rendezvous->carried, which, progress);
+	uv_mutex_unlock(&rendezvous->lock);
+	return count;
+}
+
+void rendezvous_insist(struct rendezvous *rendezvous)
+{
+	atomic_store(&rendezvous->insist, true);
+}
+
+void rendezvous_cut(struct rendezvous *rendezvous, enum rendezvous_socket which)
+{
+	uv_mutex_lock(&rendezvous->lock);
+	carried_cut(&rendezvous->carried, which);
+	uv_mutex_unlock(&rendezvous->lock);
 }
 
 void rendezvous_end(struct rendezvous *rendezvous)

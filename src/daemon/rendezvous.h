@@ -9,6 +9,7 @@
 #ifndef CULVERT_DAEMON_RENDEZVOUS_H
 #define CULVERT_DAEMON_RENDEZVOUS_H
 
+#include "daemon/channel.h"
 #include "daemon/daemon.h"
 #include "daemon/rendezvous_directory.h"
 
@@ -39,6 +40,18 @@ bool rendezvous_await(struct rendezvous *rendezvous);
 
 /** Whether a stream of the migration still goes through it, with a link or without */
 bool rendezvous_is_carrying(struct rendezvous *rendezvous);
+/**
+ * How far all that it has carried to @which is: sums, lost_ms of what has lost its link first,
+ * ended once one of them has. @returns  how many there are, with those that have ended
+ */
+size_t rendezvous_progress(struct rendezvous *rendezvous, enum rendezvous_socket which,
+	struct channel_progress *progress);
+
+/** From now on a connection waits, as long as it is open, for a peer that cannot be reached */
+void rendezvous_insist(struct rendezvous *rendezvous);
+
+/** End what is connected to @which, on both hosts */
+void rendezvous_cut(struct rendezvous *rendezvous, enum rendezvous_socket which);
 
 /** No more connections; both directories go. What is connected goes on */
 void rendezvous_end(struct rendezvous *rendezvous);

@@ -13,11 +13,16 @@
 #include "base/list.h"
 #include "io/socket.h"
 
+/* The main stream, and that of preempt: no others are there when post-copy is recovered. */
+#define HELD_MOST 2
+
 struct rendezvous {
 	struct list place;
 	char peer[64];
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	struct terms *terms; /* held */
+	bool hold;
+	int held[HELD_MOST]; /* duplicates of what has connected; -1: none */
 };
 
 struct rendezvous_table {
@@ -37,6 +42,12 @@ struct rendezvous_table *rendezvous_table_new(const struct config *config)
 	return table;
 }
 
+static void let_go(struct rendezvous *rendezvous)
+{
+	for (int i = 0; i < HELD_MOST; i++)
+		fd_close(&rendezvous->held[i]);
+}
+
 static void discard(struct rendezvous *rendezvous)
 {
 	if (rendezvous)
@@ -48,6 +59,7 @@ static void drop(struct rendezvous_table *table, struct rendezvous *rendezvous)
 {
 	rendezvous_directory_remove(table->config, rendezvous->token);
 	list_remove(&rendezvous->place);
+	let_go(rendezvous);
 	discard(rendezvous);
 }
 
@@ -71,6 +83,8 @@ int rendezvous_table_add(
 		discard(rendezvous);
 		return error_set(err, ERROR_LOCAL, "no memory or no randomness");
 	}
+	for (int i = 0; i < HELD_MOST; i++)
+		rendezvous->held[i] = -1;
 	for (size_t i = 0; i < sizeof(random); i++)
 		snprintf(rendezvous->token + 2 * i, 3, "%02x", random[i]);
 	if (rendezvous_directory_make(
@@ -155,31 +169,83 @@ static int connect_there(const char *path, struct error *err)
 	return socket_connect_unix(same, err);
 }
 
+/* Under the lock. @returns NULL: there is none for @peer */
+static struct rendezvous *find_of(
+	struct rendezvous_table *table, const char *peer, const char *token)
+{
+	struct rendezvous *rendezvous = rendezvous_is_token(token) ? find(table, token) : NULL;
+
+	return rendezvous && strcmp(rendezvous->peer, peer) == 0 ? rendezvous : NULL;
+}
+
+int rendezvous_table_use(struct rendezvous_table *table, const char *peer, const char *token,
+	struct terms *terms, struct error *err)
+{
+	struct rendezvous *rendezvous;
+
+	uv_mutex_lock(&table->lock);
+	rendezvous = find_of(table, peer, token);
+	if (rendezvous) {
+		terms_put(rendezvous->terms);
+		rendezvous->terms = terms_hold(terms);
+	}
+	uv_mutex_unlock(&table->lock);
+	return rendezvous ? 0 : error_set(err, ERROR_USAGE, "no such rendezvous");
+}
+
+void rendezvous_table_hold(struct rendezvous_table *table, const char *token, bool hold)
+{
+	struct rendezvous *rendezvous;
+
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	if (rendezvous) {
+		rendezvous->hold = hold;
+		if (!hold)
+			let_go(rendezvous);
+	}
+	uv_mutex_unlock(&table->lock);
+}
+
+/* Under the lock */
+static int keep(struct rendezvous *rendezvous, int fd, struct error *err)
+{
+	for (int i = 0; i < HELD_MOST; i++) {
+		if (rendezvous->held[i] >= 0)
+			continue;
+		rendezvous->held[i] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		return rendezvous->held[i] < 0 ? error_errno(err, "cannot duplicate a descriptor")
+					       : 0;
+	}
+	return error_set(err, ERROR_USAGE, "a recovery has no more streams");
+}
+
 int rendezvous_table_connect(struct rendezvous_table *table, const char *peer, const char *text,
 	struct terms **terms, struct error *err)
 {
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	char path[CONFIG_SOCKET_BYTES];
-	const struct rendezvous *rendezvous;
+	struct rendezvous *rendezvous;
 	enum rendezvous_socket which;
-	bool found;
-	int fd;
+	CLEANUP_FD int fd = -1;
 
+	*terms = NULL;
 	if (!read_which(text, token, &which))
 		return error_set(err, ERROR_USAGE, "no such rendezvous");
 	uv_mutex_lock(&table->lock);
-	rendezvous = find(table, token);
-	found = rendezvous && strcmp(rendezvous->peer, peer) == 0;
-	if (found)
+	rendezvous = find_of(table, peer, token);
+	if (!rendezvous) {
+		uv_mutex_unlock(&table->lock);
+		return error_set(err, ERROR_USAGE, "no such rendezvous");
+	}
+	rendezvous_socket_path(table->config, token, which, path);
+	/* It does not wait. */
+	fd = connect_there(path, err);
+	if (fd >= 0 && rendezvous->hold && which == RENDEZVOUS_MIGRATE &&
+		keep(rendezvous, fd, err) < 0)
+		fd_close(&fd);
+	if (fd >= 0)
 		*terms = terms_hold(rendezvous->terms);
 	uv_mutex_unlock(&table->lock);
-	if (!found)
-		return error_set(err, ERROR_USAGE, "no such rendezvous");
-	rendezvous_socket_path(table->config, token, which, path);
-	fd = connect_there(path, err);
-	if (fd < 0) {
-		terms_put(*terms);
-		*terms = NULL;
-	}
-	return fd;
+	return fd_take(&fd);
 }

@@ -31,6 +31,21 @@ void rendezvous_table_await(struct rendezvous_table *table, const char *token);
 void rendezvous_table_remove(struct rendezvous_table *table, const char *token);
 
 /**
+ * Use the rendezvous @token for a migration of @peer's: what connects from now on does so under
+ * @terms, which are held as long as it is there.
+ *
+ * @errors  ERROR_USAGE: there is no such rendezvous for @peer
+ */
+int rendezvous_table_use(struct rendezvous_table *table, const char *peer, const char *token,
+	struct terms *terms, struct error *err);
+
+/**
+ * Whether what connects to its migrate socket is held: then the hypervisor sees no end of it before
+ * this is called with false, or the rendezvous is removed.
+ */
+void rendezvous_table_hold(struct rendezvous_table *table, const char *token, bool hold);
+
+/**
  * Connect to the hypervisor that listens at a rendezvous.
  *
  * @peer   who asks: another's is not found

@@ -28,6 +28,8 @@ struct migration_figures {
 	uint64_t ram_transferred_bytes;
 	uint64_t rate_bytes_per_s;
 	uint64_t dirty_rate_bytes_per_s;
+	uint64_t disk_total_bytes; /* to be copied, with what was written meanwhile; 0: none */
+	uint64_t disk_copied_bytes;
 	uint64_t page_requests; /* post-copy page requests that reached the source */
 	uint64_t downtime_limit_ms;
 	uint64_t expected_downtime_ms;

@@ -204,6 +204,8 @@ static void read_statistics(
 		{VIR_DOMAIN_JOB_MEMORY_REMAINING, &figures->ram_remaining_bytes},
 		{VIR_DOMAIN_JOB_MEMORY_PROCESSED, &figures->ram_transferred_bytes},
 		{VIR_DOMAIN_JOB_MEMORY_BPS, &figures->rate_bytes_per_s},
+		{VIR_DOMAIN_JOB_DISK_TOTAL, &figures->disk_total_bytes},
+		{VIR_DOMAIN_JOB_DISK_PROCESSED, &figures->disk_copied_bytes},
 		{VIR_DOMAIN_JOB_MEMORY_POSTCOPY_REQS, &figures->page_requests},
 		{VIR_DOMAIN_JOB_DOWNTIME, &figures->downtime_ms},
 		{VIR_DOMAIN_JOB_SETUP_TIME, &figures->setup_ms},

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The first QEMU whose parallel streams and post-copy go together */
-#define VERSION_PARALLEL_POSTCOPY 10001000
+#include "hypervisor/streams.h"
 
 /* No '%', which libvirt would decode, and no '&', which would begin another parameter */
 #define PATH_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"
@@ -88,13 +87,7 @@ const char *libvirt_options_given(const struct libvirt_options *options)
 int libvirt_options_check(const struct libvirt_options *options, enum migration_mode mode,
 	uint64_t version, const char *host, struct error *err)
 {
-	/* It is accepted, and the destination's QEMU aborts when all else is done. */
-	if (options->parallel_count == 0 || mode == MODE_PRECOPY ||
-		version >= VERSION_PARALLEL_POSTCOPY)
-		return 0;
-	return error_set(err, ERROR_USAGE,
-		"parallel streams and post-copy together lose the guest with a QEMU below 10.1, "
-		"and that of %s is %llu.%llu.%llu: use --mode precopy, or no --parallel",
-		host, (unsigned long long)(version / 1000000),
-		(unsigned long long)(version / 1000 % 1000), (unsigned long long)(version % 1000));
+	const struct streams streams = {.parallel_count = options->parallel_count};
+
+	return streams_check(&streams, mode, version, host, err);
 }

@@ -1,19 +1,21 @@
 #include "hypervisor/qemu.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/parse.h"
 #include "hypervisor/qemu_check.h"
+#include "hypervisor/qemu_disks.h"
 #include "hypervisor/qemu_figures.h"
 #include "hypervisor/qemu_settings.h"
+#include "hypervisor/qemu_socket.h"
 #include "hypervisor/qmp.h"
 #include "io/socket.h"
 
@@ -33,62 +35,11 @@ struct qemu {
 	bool spare;
 	bool started;
 	bool switched;
+	bool disks; /* there may be something of qemu_disks.h in it */
+	char uri[sizeof("unix:") + sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	char version[32];
 	char name[64];
 };
-
-/* The names of some sockets in @directory, for a person who mistyped one. */
-static void list_sockets(const char *directory, char *text, size_t size_bytes)
-{
-	DIR *entries = opendir(directory);
-	struct dirent *entry;
-	size_t used_bytes = 0;
-
-	snprintf(text, size_bytes, "none");
-	while (entries && (entry = readdir(entries)) && used_bytes + 80 < size_bytes) {
-		size_t length = strlen(entry->d_name);
-
-		if (length < 6 || length > 68 || strcmp(entry->d_name + length - 5, ".sock") != 0)
-			continue;
-		used_bytes += (size_t)snprintf(text + used_bytes, size_bytes - used_bytes, "%s%.*s",
-			used_bytes ? ", " : "", (int)length - 5, entry->d_name);
-	}
-	if (entries)
-		closedir(entries);
-}
-
-/* Words for a QMP socket that could not be connected to, by errno. */
-static void explain(const char *directory, const char *vm, const char *path, struct error *err)
-{
-	char names[200];
-
-	switch (errno) {
-	case ENOENT:
-		list_sockets(directory, names, sizeof(names));
-		error_set(err, ERROR_LOCAL,
-			"no virtual machine '%s': %s does not exist (there are: %s); start QEMU "
-			"with -qmp unix:%s,server=on,wait=off",
-			vm, path, names, path);
-		break;
-	case ECONNREFUSED:
-		error_set(err, ERROR_LOCAL,
-			"virtual machine '%s' is not running: nobody listens on %s", vm, path);
-		break;
-	case EACCES:
-		error_set(err, ERROR_LOCAL,
-			"no permission to open %s: let culvertd's user read and write it", path);
-		break;
-	case EAGAIN:
-		error_set(err, ERROR_HYPERVISOR,
-			"the QMP socket of '%s' is busy: QMP serves one client at a time; give "
-			"Culvert one of its own: start QEMU with one more "
-			"-qmp unix:PATH,server=on,wait=off",
-			vm);
-		break;
-	default:
-		break;
-	}
-}
 
 static int read_version(struct qemu *qemu, struct error *err)
 {
@@ -128,7 +79,7 @@ struct qemu *qemu_open(const char *qmp_directory, const char *vm, struct error *
 	errno = 0;
 	qemu->qmp = qmp_open(path, err);
 	if (!qemu->qmp && err->code == ERROR_LOCAL)
-		explain(qmp_directory, vm, path, err);
+		qemu_socket_explain(qmp_directory, vm, path, err);
 	if (!qemu->qmp || read_version(qemu, err) < 0) {
 		qemu_free(qemu);
 		return NULL;
@@ -205,8 +156,25 @@ bool qemu_gone(const struct qemu *qemu)
 	return qmp_gone(qemu->qmp);
 }
 
+struct qmp *qemu_monitor(struct qemu *qemu)
+{
+	return qemu->qmp;
+}
+
+bool qemu_may_meet(const struct qemu *qemu, gid_t group, struct error *err)
+{
+	if (qemu_socket_owner_in(qmp_descriptor(qemu->qmp), group))
+		return true;
+	error_set(err, ERROR_HYPERVISOR,
+		"the QEMU of '%s' is not in hypervisor_group of culvert.conf (gid %u), and could "
+		"not use the sockets that parallel, preempt and disks need: start it as a member "
+		"of that group, or name its group there",
+		qemu->name, (unsigned)group);
+	return false;
+}
+
 int qemu_prepare(struct qemu *qemu, enum migration_role role, enum migration_mode mode,
-	const char *other_version, struct error *err)
+	const struct streams *streams, const char *other_version, struct error *err)
 {
 	if (other_version && qemu_check_version(role, qemu->version, other_version, err) < 0)
 		return -1;
@@ -214,14 +182,19 @@ int qemu_prepare(struct qemu *qemu, enum migration_role role, enum migration_mod
 		return -1;
 	qemu->role = role;
 	qemu_settings_restore(&qemu->settings, qemu->qmp);
-	if (qemu_settings_apply(&qemu->settings, qemu->qmp, role, mode, err) < 0)
+	if (qemu_settings_apply(&qemu->settings, qemu->qmp, role, mode, streams, err) < 0)
 		return error_prefix(err, "'%s'", qemu->name);
+	qemu->disks = streams->disks;
 	return 0;
 }
 
 json_t *qemu_found(const struct qemu *qemu)
 {
-	return qemu_settings_found(&qemu->settings);
+	json_t *found = qemu_settings_found(&qemu->settings);
+
+	if (qemu->disks)
+		json_object_set_new(found, "disks", json_true());
+	return found;
 }
 
 void qemu_take_over(struct qemu *qemu, enum migration_role role, bool started, const json_t *found)
@@ -229,6 +202,7 @@ void qemu_take_over(struct qemu *qemu, enum migration_role role, bool started, c
 	qemu->role = role;
 	qemu->attached = true;
 	qemu->started = started;
+	qemu->disks = json_is_true(json_object_get(found, "disks"));
 	qemu_settings_take_over(&qemu->settings, found);
 }
 
@@ -251,7 +225,13 @@ int qemu_attach(struct qemu *qemu, int fd, struct error *err)
 	if (hand_over(qemu, STREAM_NAME, fd, err) < 0)
 		return -1;
 	qemu->attached = true;
+	snprintf(qemu->uri, sizeof(qemu->uri), "fd:" STREAM_NAME);
 	return 0;
+}
+
+void qemu_meet(struct qemu *qemu, const char *path)
+{
+	snprintf(qemu->uri, sizeof(qemu->uri), "unix:%s", path);
 }
 
 int qemu_attach_spare(struct qemu *qemu, int fd, struct error *err)
@@ -283,10 +263,16 @@ int qemu_recover(struct qemu *qemu, struct error *err)
 	return 0;
 }
 
+int qemu_recover_there(struct qemu *qemu, struct error *err)
+{
+	return qmp_execute_now(
+		qemu->qmp, "migrate-recover", json_pack("{s:s}", "uri", qemu->uri), err);
+}
+
 int qemu_resume(struct qemu *qemu, struct error *err)
 {
 	return qmp_execute(qemu->qmp, "migrate",
-		json_pack("{s:s, s:b}", "uri", "fd:" STREAM_NAME, "resume", 1), -1, NULL, err);
+		json_pack("{s:s, s:b}", "uri", qemu->uri, "resume", 1), -1, NULL, err);
 }
 
 int qemu_interrupt(struct qemu *qemu, struct error *err)
@@ -315,8 +301,8 @@ int qemu_start(struct qemu *qemu, struct error *err)
 {
 	const char *command = qemu->role == ROLE_SOURCE ? "migrate" : "migrate-incoming";
 
-	if (qmp_execute(qemu->qmp, command, json_pack("{s:s}", "uri", "fd:" STREAM_NAME), -1, NULL,
-		    err) == 0) {
+	if (qmp_execute(qemu->qmp, command, json_pack("{s:s}", "uri", qemu->uri), -1, NULL, err) ==
+		0) {
 		qemu->started = true;
 		return 0;
 	}
@@ -345,7 +331,8 @@ int qemu_switch_to_postcopy(struct qemu *qemu, struct error *err)
 /* Whether the next query-migrate, or query-status, may answer something new. */
 static bool is_news(const json_t *event)
 {
-	static const char *const names[] = {"MIGRATION", "MIGRATION_PASS", "STOP", "RESUME"};
+	static const char *const names[] = {
+		"MIGRATION", "MIGRATION_PASS", "STOP", "RESUME", "JOB_STATUS_CHANGE"};
 	const char *name = json_string_value(json_object_get(event, "event"));
 
 	for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]); i++) {
@@ -384,6 +371,12 @@ int qemu_query(
 	qemu_figures_read(answer, qemu->settings.downtime_limit_ms, figures);
 	json_decref(answer);
 	return 0;
+}
+
+int qemu_continue(struct qemu *qemu, struct error *err)
+{
+	return qmp_execute(qemu->qmp, "migrate-continue",
+		json_pack("{s:s}", "state", QEMU_PRE_SWITCHOVER), -1, NULL, err);
 }
 
 int qemu_guest_running(struct qemu *qemu, bool *running, struct error *err)
@@ -437,9 +430,11 @@ int qemu_cancel(struct qemu *qemu, struct error *err)
 
 	if (qemu_query(qemu, 0, &figures, err) < 0)
 		return -1;
-	/* migrate_cancel on a paused post-copy wedges QEMU, and the guest cannot go back. */
-	if (qemu->switched || figures.state == MIGRATION_POSTCOPY ||
-		figures.state == MIGRATION_PAUSED)
+	/* migrate_cancel on a paused post-copy wedges QEMU, and the guest cannot go back. Where
+	 * QEMU waits for us it has not begun, whatever was asked for. */
+	if (strcmp(figures.status, QEMU_PRE_SWITCHOVER) != 0 &&
+		(qemu->switched || figures.state == MIGRATION_POSTCOPY ||
+			figures.state == MIGRATION_PAUSED))
 		return error_set(err, ERROR_HYPERVISOR,
 			"'%s' can no longer be cancelled: post-copy has begun, and its memory is "
 			"on both hosts; let it complete",
@@ -485,9 +480,12 @@ bool qemu_release(struct qemu *qemu)
 	if (qemu->attached && !qemu->started)
 		take_back(qemu, STREAM_NAME);
 	qemu_drop_spare(qemu);
+	if (qemu->disks)
+		(void)qemu_disks_abandon(qemu->qmp);
 	qemu->attached = false;
 	qemu->started = false;
 	qemu->switched = false;
+	qemu->disks = false;
 	qemu_settings_restore(&qemu->settings, qemu->qmp);
 	return true;
 }

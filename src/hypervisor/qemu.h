@@ -13,13 +13,20 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "hypervisor/figures.h"
+#include "hypervisor/streams.h"
 
 enum migration_role { ROLE_SOURCE, ROLE_DESTINATION };
 
+/* The state in which QEMU has stopped the guest and waits for qemu_continue(), where its disks are
+ * copied */
+#define QEMU_PRE_SWITCHOVER "pre-switchover"
+
 struct qemu;
+struct qmp;
 
 /**
  * Connect to the QMP socket of a virtual machine and read version and state.
@@ -61,8 +68,8 @@ bool qemu_ready(const struct qemu *qemu);
  * Check that this QEMU can play its part, then set capabilities and parameters.
  *
  * Source: the guest runs, no migration is active. Destination: it waits (`-incoming defer`).
- * Sets events, return-path, postcopy-ram (not for MODE_PRECOPY) on, multifd, postcopy-preempt and
- * the like off; on the source lifts max-bandwidth and sets max-postcopy-bandwidth to 0 (no limit).
+ * Sets events, return-path, postcopy-ram (not for MODE_PRECOPY) and what @streams need on, the like
+ * off; on the source lifts max-bandwidth and sets max-postcopy-bandwidth to 0 (no limit).
  *
  * @other_version  the other host's QEMU version, or NULL to skip the comparison; a destination
  *                 older (major.minor) than the source is refused
@@ -71,7 +78,14 @@ bool qemu_ready(const struct qemu *qemu);
  *                 capabilities are as they were
  */
 int qemu_prepare(struct qemu *qemu, enum migration_role role, enum migration_mode mode,
-	const char *other_version, struct error *err);
+	const struct streams *streams, const char *other_version, struct error *err);
+
+/** For what is no state of the migration: qemu_disks.h. Owned by @qemu */
+struct qmp *qemu_monitor(struct qemu *qemu);
+
+/** Whether its process may connect to sockets that are for members of @group. @errors
+ * ERROR_HYPERVISOR, with the remedy */
+bool qemu_may_meet(const struct qemu *qemu, gid_t group, struct error *err);
 
 /** What qemu_prepare() has found and changed, for qemu_take_over(); a new reference. No secrets */
 json_t *qemu_found(const struct qemu *qemu);
@@ -89,6 +103,10 @@ void qemu_take_over(struct qemu *qemu, enum migration_role role, bool started, c
  */
 int qemu_attach(struct qemu *qemu, int fd, struct error *err);
 
+/** Instead, or after the end of the stream: the streams go over a unix socket, on which the
+ * destination's QEMU listens at @path */
+void qemu_meet(struct qemu *qemu, const char *path);
+
 /**
  * Destination, before qemu_start(): the guest is not to run when it has arrived, until
  * qemu_run_guest(). In pre-copy QEMU would run it before its source knows, and a source that never
@@ -99,8 +117,8 @@ int qemu_hold_guest(struct qemu *qemu, struct error *err);
 /** Destination: the guest may run now, or as soon as it has arrived. Safe to repeat */
 int qemu_run_guest(struct qemu *qemu, struct error *err);
 
-/** `migrate` or `migrate-incoming` on the descriptor of qemu_attach(); returns once QEMU has begun
- */
+/** `migrate` or `migrate-incoming` on what qemu_attach() or qemu_meet() has given; returns once
+ * QEMU has begun */
 int qemu_start(struct qemu *qemu, struct error *err);
 
 /**
@@ -128,9 +146,14 @@ void qemu_drop_spare(struct qemu *qemu);
  */
 int qemu_recover(struct qemu *qemu, struct error *err);
 
+/** Destination, paused in post-copy: go on over what comes to the path of a new qemu_meet() (out of
+ * band). Safe to repeat with another; the same holds for the end of the stream */
+int qemu_recover_there(struct qemu *qemu, struct error *err);
+
 /**
- * Source, paused in post-copy: go on over the stream of a new qemu_attach(), which the destination
- * waits on already. QEMU 7.2 never gets over the loss of that stream before it is active again.
+ * Source, paused in post-copy: go on over the stream of a new qemu_attach() or qemu_meet(), which
+ * the destination waits on already. QEMU 7.2 never gets over the loss of that stream before it is
+ * active again.
  */
 int qemu_resume(struct qemu *qemu, struct error *err);
 
@@ -150,6 +173,9 @@ int qemu_abandon(struct qemu *qemu, struct error *err);
  */
 int qemu_query(
 	struct qemu *qemu, int timeout_ms, struct migration_figures *figures, struct error *err);
+
+/** Source, in QEMU_PRE_SWITCHOVER: go on */
+int qemu_continue(struct qemu *qemu, struct error *err);
 
 /** Whether the QMP connection ended: the process is gone */
 bool qemu_gone(const struct qemu *qemu);

@@ -6,7 +6,10 @@
 enum wish {
 	ON,          /* needed: an error where QEMU has no such capability */
 	ON_POSTCOPY, /* needed in the modes that can switch to post-copy, off in the other */
-	OFF,         /* off where it exists; the rest of QEMU's capabilities are the operator's */
+	ON_PARALLEL, /* needed where it is asked for, else off */
+	ON_PREEMPT,
+	ON_DISKS, /* the same, of the source only */
+	OFF,      /* off where it exists; the rest of QEMU's capabilities are the operator's */
 };
 
 /* qapi/migration.json, MigrationCapability. */
@@ -18,12 +21,12 @@ static const struct {
 	{"return-path", ON},
 	{"postcopy-ram", ON_POSTCOPY},
 	/* More connections than the one descriptor can be. */
-	{"multifd", OFF},
-	{"postcopy-preempt", OFF},
+	{"multifd", ON_PARALLEL},
+	{"postcopy-preempt", ON_PREEMPT},
 	{"zero-copy-send", OFF},
 	{"rdma-pin-all", OFF},
-	/* Waits for a migrate-continue that nobody would send. */
-	{"pause-before-switchover", OFF},
+	/* Waits for a migrate-continue, which nobody would send but after disks. */
+	{"pause-before-switchover", ON_DISKS},
 	/* Gives back the source's memory, which a recovery has to send again. */
 	{"release-ram", OFF},
 	/* QEMU refuses them with post-copy, or they mean something else than moving a guest. */
@@ -60,15 +63,39 @@ static const json_t *find_capability(const json_t *all, const char *name)
 	return NULL;
 }
 
+struct need {
+	enum migration_role role;
+	enum migration_mode mode;
+	const struct streams *streams;
+};
+
+static bool is_needed(enum wish wish, const struct need *need)
+{
+	switch (wish) {
+	case ON:
+		return true;
+	case ON_POSTCOPY:
+		return need->mode != MODE_PRECOPY;
+	case ON_PARALLEL:
+		return need->streams->parallel_count > 0;
+	case ON_PREEMPT:
+		return need->streams->preempt;
+	case ON_DISKS:
+		return need->streams->disks && need->role == ROLE_SOURCE;
+	case OFF:
+		break;
+	}
+	return false;
+}
+
 /* What of @all has to change into @wanted, and what it was into @found. */
-static int compare_capabilities(const json_t *all, enum migration_mode mode, json_t *wanted,
+static int compare_capabilities(const json_t *all, const struct need *need, json_t *wanted,
 	json_t *found, struct error *err)
 {
 	for (size_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++) {
 		const char *name = capabilities[i].name;
 		const json_t *entry = find_capability(all, name);
-		bool on = capabilities[i].wish == ON ||
-			(capabilities[i].wish == ON_POSTCOPY && mode != MODE_PRECOPY);
+		bool on = is_needed(capabilities[i].wish, need);
 		bool is_on = json_is_true(json_object_get(entry, "state"));
 
 		if (on && !entry)
@@ -94,8 +121,8 @@ static void add_remedy(struct error *err)
 			"(its stderr has the reason)");
 }
 
-static int apply_capabilities(struct qemu_settings *settings, struct qmp *qmp,
-	enum migration_mode mode, struct error *err)
+static int apply_capabilities(
+	struct qemu_settings *settings, struct qmp *qmp, const struct need *need, struct error *err)
 {
 	json_t *all;
 	json_t *wanted;
@@ -106,7 +133,7 @@ static int apply_capabilities(struct qemu_settings *settings, struct qmp *qmp,
 		return -1;
 	wanted = json_array();
 	found = json_array();
-	result = compare_capabilities(all, mode, wanted, found, err);
+	result = compare_capabilities(all, need, wanted, found, err);
 	json_decref(all);
 	if (result == 0 && json_array_size(wanted) > 0) {
 		settings->found_capabilities = json_incref(found);
@@ -132,23 +159,37 @@ static void compare_parameter(
 	json_object_set(found, name, is);
 }
 
-static int apply_parameters(struct qemu_settings *settings, struct qmp *qmp, struct error *err)
+static void compare_source_parameters(
+	const json_t *all, struct qemu_settings *settings, json_t *wanted)
 {
-	json_t *all;
-	json_t *wanted;
-	json_int_t limit_ms;
-	int result = 0;
+	json_int_t limit_ms = json_integer_value(json_object_get(all, "downtime-limit"));
 
-	if (qmp_execute(qmp, "query-migrate-parameters", NULL, -1, &all, err) < 0)
-		return -1;
-	wanted = json_object();
-	settings->found_parameters = json_object();
 	compare_parameter(
 		all, "max-bandwidth", unlimited_bytes_per_s, wanted, settings->found_parameters);
 	/* A limit here stalls every page fault for up to 100 ms. */
 	compare_parameter(all, "max-postcopy-bandwidth", 0, wanted, settings->found_parameters);
-	limit_ms = json_integer_value(json_object_get(all, "downtime-limit"));
 	settings->downtime_limit_ms = limit_ms > 0 ? (uint64_t)limit_ms : 0;
+}
+
+static int apply_parameters(
+	struct qemu_settings *settings, struct qmp *qmp, const struct need *need, struct error *err)
+{
+	uint64_t parallel_count = need->streams->parallel_count;
+	json_t *all;
+	json_t *wanted;
+	int result = 0;
+
+	if (need->role == ROLE_DESTINATION && parallel_count == 0)
+		return 0;
+	if (qmp_execute(qmp, "query-migrate-parameters", NULL, -1, &all, err) < 0)
+		return -1;
+	wanted = json_object();
+	settings->found_parameters = json_object();
+	if (need->role == ROLE_SOURCE)
+		compare_source_parameters(all, settings, wanted);
+	if (parallel_count > 0)
+		compare_parameter(all, "multifd-channels", (json_int_t)parallel_count, wanted,
+			settings->found_parameters);
 	json_decref(all);
 	if (json_object_size(wanted) > 0)
 		result = qmp_execute(
@@ -158,10 +199,12 @@ static int apply_parameters(struct qemu_settings *settings, struct qmp *qmp, str
 }
 
 int qemu_settings_apply(struct qemu_settings *settings, struct qmp *qmp, enum migration_role role,
-	enum migration_mode mode, struct error *err)
+	enum migration_mode mode, const struct streams *streams, struct error *err)
 {
-	if (apply_capabilities(settings, qmp, mode, err) == 0 &&
-		(role == ROLE_DESTINATION || apply_parameters(settings, qmp, err) == 0))
+	struct need need = {role, mode, streams};
+
+	if (apply_capabilities(settings, qmp, &need, err) == 0 &&
+		apply_parameters(settings, qmp, &need, err) == 0)
 		return 0;
 	qemu_settings_restore(settings, qmp);
 	return -1;

@@ -9,6 +9,7 @@
 #include "hypervisor/figures.h"
 #include "hypervisor/qemu.h"
 #include "hypervisor/qmp.h"
+#include "hypervisor/streams.h"
 
 struct qemu_settings {
 	json_t *found_capabilities; /* of those that were changed, as QMP wants them; or NULL */
@@ -17,14 +18,15 @@ struct qemu_settings {
 };
 
 /**
- * Set what a migration in @mode needs, remembering in @settings what is changed by that. The
- * parameters are those of the sender: a destination's stay as they are.
+ * Set what a migration in @mode with @streams needs, remembering in @settings what is changed by
+ * that. All parameters but the number of streams are the sender's: a destination's stay as they
+ * are.
  *
  * @settings  all zero, or as qemu_settings_restore() leaves it
  * @errors    ERROR_HYPERVISOR, with the remedy for post-copy; QEMU is then as it was
  */
 int qemu_settings_apply(struct qemu_settings *settings, struct qmp *qmp, enum migration_role role,
-	enum migration_mode mode, struct error *err);
+	enum migration_mode mode, const struct streams *streams, struct error *err);
 
 /** Set again what was found, as far as QEMU lets us, and forget it. */
 void qemu_settings_restore(struct qemu_settings *settings, struct qmp *qmp);

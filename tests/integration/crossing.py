@@ -17,10 +17,13 @@ CALM = {"mib": 32, "pattern": "mixed", "rate_mib": 4}
 class Crossing:
     """`source` runs the guest, `destination` waits for it, on the other host."""
 
-    def __init__(self, guest, origin, target, name="vm", dirty=ENDLESS, **destination_options):
+    def __init__(self, guest, origin, target, name="vm", dirty=ENDLESS, source_options=None,
+                 **destination_options):  # fmt: skip
         self.name = name
         self.target = target
-        self.source = guest(name, origin, memory_mib=MEMORY_MIB, dirty=dirty)
+        self.source = guest(
+            name, origin, memory_mib=MEMORY_MIB, dirty=dirty, **(source_options or {})
+        )
         self.destination = guest(
             name, target, memory_mib=MEMORY_MIB, incoming=True, **destination_options
         )

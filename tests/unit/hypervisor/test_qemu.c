@@ -75,6 +75,7 @@
 static char directory[64];
 static char path[96];
 static struct error err;
+static const struct streams plain;
 
 static struct qemu *open_fake(const struct step *steps, struct fake_qmp **fake)
 {
@@ -103,7 +104,7 @@ static struct qemu *open_started(const struct step *steps, struct fake_qmp **fak
 	struct qemu *qemu = open_fake(steps, fake);
 	int null = open("/dev/null", O_RDONLY);
 
-	assert_int_equal(qemu_prepare(qemu, ROLE_SOURCE, MODE_HYBRID, NULL, &err), 0);
+	assert_int_equal(qemu_prepare(qemu, ROLE_SOURCE, MODE_HYBRID, &plain, NULL, &err), 0);
 	assert_int_equal(qemu_attach(qemu, null, &err), 0);
 	close(null);
 	assert_int_equal(qemu_start(qemu, &err), 0);
@@ -116,7 +117,7 @@ static void refuses_to_prepare(
 	struct fake_qmp *fake;
 	struct qemu *qemu = open_fake(steps, &fake);
 
-	assert_int_equal(qemu_prepare(qemu, role, MODE_HYBRID, other, &err), -1);
+	assert_int_equal(qemu_prepare(qemu, role, MODE_HYBRID, &plain, other, &err), -1);
 	close_fake(qemu, fake);
 	assert_int_equal(err.code, ERROR_HYPERVISOR);
 	if (!strstr(err.message, message))
@@ -187,7 +188,7 @@ static void a_version_from_the_other_host_that_is_none_is_its_fault(void **state
 	struct qemu *qemu = open_fake(steps, &fake);
 
 	(void)state;
-	assert_int_equal(qemu_prepare(qemu, ROLE_SOURCE, MODE_HYBRID, "new", &err), -1);
+	assert_int_equal(qemu_prepare(qemu, ROLE_SOURCE, MODE_HYBRID, &plain, "new", &err), -1);
 	assert_int_equal(err.code, ERROR_PEER);
 	close_fake(qemu, fake);
 }
@@ -199,7 +200,7 @@ static void another_patch_level_is_no_older_version(void **state)
 	struct qemu *qemu = open_fake(steps, &fake);
 
 	(void)state;
-	assert_int_equal(qemu_prepare(qemu, ROLE_SOURCE, MODE_HYBRID, "7.2.0", &err), 0);
+	assert_int_equal(qemu_prepare(qemu, ROLE_SOURCE, MODE_HYBRID, &plain, "7.2.0", &err), 0);
 	close_fake(qemu, fake);
 }
 
@@ -289,7 +290,7 @@ static void pre_copy_leaves_post_copy_off(void **state)
 	struct qemu *qemu = open_fake(steps, &fake);
 
 	(void)state;
-	assert_int_equal(qemu_prepare(qemu, ROLE_DESTINATION, MODE_PRECOPY, NULL, &err), 0);
+	assert_int_equal(qemu_prepare(qemu, ROLE_DESTINATION, MODE_PRECOPY, &plain, NULL, &err), 0);
 	close_fake(qemu, fake);
 }
 
@@ -301,7 +302,7 @@ static void a_release_before_the_start_undoes_everything(void **state)
 	struct qemu *qemu = open_fake(steps, &fake);
 
 	(void)state;
-	assert_int_equal(qemu_prepare(qemu, ROLE_SOURCE, MODE_HYBRID, NULL, &err), 0);
+	assert_int_equal(qemu_prepare(qemu, ROLE_SOURCE, MODE_HYBRID, &plain, NULL, &err), 0);
 	assert_int_equal(qemu_attach(qemu, 0, &err), 0);
 	qemu_release(qemu);
 	close_fake(qemu, fake);
@@ -526,7 +527,7 @@ static void a_start_on_another_incoming_names_the_remedy(void **state)
 	struct qemu *qemu = open_fake(steps, &fake);
 
 	(void)state;
-	assert_int_equal(qemu_prepare(qemu, ROLE_DESTINATION, MODE_HYBRID, NULL, &err), 0);
+	assert_int_equal(qemu_prepare(qemu, ROLE_DESTINATION, MODE_HYBRID, &plain, NULL, &err), 0);
 	assert_int_equal(qemu_start(qemu, &err), -1);
 	assert_non_null(strstr(err.message, "-incoming defer"));
 	close_fake(qemu, fake);
