@@ -96,8 +96,8 @@ static int connect_rendezvous(struct arrival *arrival, const struct config_peer 
 {
 	struct error err;
 
-	arrival->local_fd =
-		rendezvous_table_connect(arrival->daemon->rendezvous, peer->name, which, &err);
+	arrival->local_fd = rendezvous_table_connect(
+		arrival->daemon->rendezvous, peer->name, which, &arrival->terms, &err);
 	if (arrival->local_fd >= 0)
 		return 0;
 	log_event_limited(LOG_WARNING, "rendezvous.unreachable", "peer=%s reason=\"%s\"",
@@ -264,6 +264,9 @@ static void carry_new(struct arrival *arrival, struct link *link, const struct h
 	if (channel_table_add(arrival->daemon->channels, &arrival->open, arrival->peer, channel) <
 		0)
 		channel_end(channel);
+	if (strcmp(arrival->open.service, "rendezvous") == 0)
+		rendezvous_table_carry(
+			arrival->daemon->rendezvous, arrival->open.argument, channel);
 	channel_put(channel);
 }
 

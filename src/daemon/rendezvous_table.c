@@ -11,12 +11,22 @@
 
 #include "base/descriptor.h"
 #include "base/list.h"
+#include "base/log.h"
+#include "daemon/streams.h"
+#include "daemon/terms.h"
 #include "io/socket.h"
+
+/* In post-copy a migration without streams for so many turns of its conversation is interrupted. */
+#define IDLE_TURNS 20
 
 struct rendezvous {
 	struct list place;
 	char peer[64];
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+	struct streams streams;
+	struct migration *migration; /* NULL: none, or it has ended */
+	bool postcopy;               /* its source has said so */
+	unsigned idle_turns;
 };
 
 struct rendezvous_table {
@@ -36,8 +46,39 @@ struct rendezvous_table *rendezvous_table_new(const struct config *config)
 	return table;
 }
 
+static void end(struct rendezvous *rendezvous, const struct migration_outcome *outcome)
+{
+	const struct migration_plan *plan = migration_plan(rendezvous->migration);
+	bool failed = outcome->failure.code != ERROR_NONE;
+
+	log_event_limited(failed ? LOG_WARNING : LOG_NOTICE, "migration.ended",
+		"migration=%s vm=%s direction=incoming host=%s elapsed_ms=%llu%s%s%s", plan->id,
+		plan->destination_vm, plan->host,
+		(unsigned long long)migration_elapsed_ms(rendezvous->migration),
+		failed ? " reason=\"" : "", failed ? outcome->failure.message : "",
+		failed ? "\"" : "");
+	migration_end(rendezvous->migration, outcome);
+	rendezvous->migration = NULL;
+}
+
+/* Its source has left it, or begins anew, without a word. */
+static void abandon(struct rendezvous *rendezvous)
+{
+	struct migration_outcome outcome = {.phase = PHASE_FAILED,
+		.guest = GUEST_UNKNOWN,
+		.advice = "'culvert status' on the source says where the guest is, and so does "
+			  "'virsh domstate --reason' on both hosts"};
+
+	if (!rendezvous->migration)
+		return;
+	error_set(&outcome.failure, ERROR_LINK, "%s has not said how it ended", rendezvous->peer);
+	end(rendezvous, &outcome);
+}
+
 static void drop(struct rendezvous_table *table, struct rendezvous *rendezvous)
 {
+	abandon(rendezvous);
+	streams_fini(&rendezvous->streams);
 	rendezvous_directory_remove(table->config, rendezvous->token);
 	list_remove(&rendezvous->place);
 	free(rendezvous);
@@ -134,8 +175,8 @@ static int connect_there(const char *path, struct error *err)
 	return socket_connect_unix(same, err);
 }
 
-int rendezvous_table_connect(
-	struct rendezvous_table *table, const char *peer, const char *text, struct error *err)
+int rendezvous_table_connect(struct rendezvous_table *table, const char *peer, const char *text,
+	struct terms **terms, struct error *err)
 {
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	char path[CONFIG_SOCKET_BYTES];
@@ -143,14 +184,164 @@ int rendezvous_table_connect(
 	enum rendezvous_socket which;
 	bool found;
 
+	*terms = NULL;
 	if (!read_which(text, token, &which))
 		return error_set(err, ERROR_USAGE, "no such rendezvous");
 	uv_mutex_lock(&table->lock);
 	rendezvous = find(table, token);
 	found = rendezvous && strcmp(rendezvous->peer, peer) == 0;
+	if (found && rendezvous->migration)
+		*terms = terms_hold(migration_terms(rendezvous->migration));
 	uv_mutex_unlock(&table->lock);
 	if (!found)
 		return error_set(err, ERROR_USAGE, "no such rendezvous");
 	rendezvous_socket_path(table->config, token, which, path);
 	return connect_there(path, err);
+}
+
+void rendezvous_table_carry(
+	struct rendezvous_table *table, const char *text, struct channel *channel)
+{
+	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+	struct rendezvous *rendezvous;
+	enum rendezvous_socket which;
+
+	if (!read_which(text, token, &which))
+		return;
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	if (rendezvous)
+		streams_add(&rendezvous->streams, channel);
+	uv_mutex_unlock(&table->lock);
+}
+
+/* Under the lock. Another migration of the same name from there has lost its source: libvirt moves
+ * a domain once at a time. */
+static void succeed(
+	struct rendezvous_table *table, struct rendezvous *next, const char *id, const char *vm)
+{
+	for (struct list *place = table->all.next; place != &table->all; place = place->next) {
+		struct rendezvous *older = LIST_MEMBER(place, struct rendezvous, place);
+		const struct migration_plan *plan;
+
+		if (older == next || !older->migration || strcmp(older->peer, next->peer) != 0)
+			continue;
+		plan = migration_plan(older->migration);
+		if (strcmp(plan->id, id) == 0) {
+			struct tunnel_figures figures = {0};
+
+			streams_end(&older->streams);
+			streams_figures(&older->streams, &figures);
+			tunnel_figures_add(&next->streams.ended, &figures);
+			next->migration = older->migration;
+			next->postcopy = older->postcopy;
+			older->migration = NULL;
+		} else if (strcmp(plan->destination_vm, vm) == 0) {
+			abandon(older);
+		}
+	}
+}
+
+int rendezvous_table_enter(struct rendezvous_table *table, const char *token,
+	struct migrations *migrations, const struct migration_plan *plan, struct error *err)
+{
+	struct rendezvous *rendezvous;
+	int result = -1;
+
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	if (!rendezvous) {
+		error_set(err, ERROR_LOCAL, "the rendezvous is gone");
+	} else {
+		succeed(table, rendezvous, plan->id, plan->destination_vm);
+		if (!rendezvous->migration) {
+			rendezvous->migration = migrations_begin(migrations, plan, err);
+			if (rendezvous->migration)
+				migration_set_phase(
+					rendezvous->migration, PHASE_PRECOPY, GUEST_SOURCE);
+		}
+		result = rendezvous->migration ? 0 : -1;
+	}
+	uv_mutex_unlock(&table->lock);
+	return result;
+}
+
+/* @returns it with the lock, if it has a record; else NULL, without */
+static struct rendezvous *lock_recorded(struct rendezvous_table *table, const char *token)
+{
+	struct rendezvous *rendezvous;
+
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	if (rendezvous && rendezvous->migration)
+		return rendezvous;
+	uv_mutex_unlock(&table->lock);
+	return NULL;
+}
+
+static void watch_interruption(struct rendezvous *rendezvous)
+{
+	bool was_idle = rendezvous->idle_turns >= IDLE_TURNS;
+	bool idle;
+
+	rendezvous->idle_turns = rendezvous->streams.count > 0 ? 0 : rendezvous->idle_turns + 1;
+	idle = rendezvous->idle_turns >= IDLE_TURNS;
+	if (rendezvous->postcopy && idle != was_idle)
+		migration_set_phase(rendezvous->migration, idle ? PHASE_PAUSED : PHASE_POSTCOPY,
+			GUEST_DESTINATION);
+}
+
+void rendezvous_table_publish(struct rendezvous_table *table, const char *token)
+{
+	struct rendezvous *rendezvous = lock_recorded(table, token);
+	struct tunnel_figures figures = {0};
+	const struct config_peer *peer;
+
+	if (!rendezvous)
+		return;
+	peer = config_find_peer(table->config, rendezvous->peer);
+	figures.resume_deadline_ms = peer ? peer->resume_deadline_ms : 0;
+	streams_figures(&rendezvous->streams, &figures);
+	migration_set_tunnel(rendezvous->migration, &figures);
+	watch_interruption(rendezvous);
+	uv_mutex_unlock(&table->lock);
+}
+
+void rendezvous_table_switch(struct rendezvous_table *table, const char *token)
+{
+	struct rendezvous *rendezvous = lock_recorded(table, token);
+
+	if (!rendezvous)
+		return;
+	rendezvous->postcopy = true;
+	rendezvous->idle_turns = 0;
+	migration_set_phase(rendezvous->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
+	uv_mutex_unlock(&table->lock);
+}
+
+void rendezvous_table_finish(
+	struct rendezvous_table *table, const char *token, enum guest_place guest, bool running)
+{
+	struct rendezvous *rendezvous = lock_recorded(table, token);
+	struct migration_outcome outcome = {
+		.phase = PHASE_COMPLETED, .guest = guest, .running = running};
+
+	if (!rendezvous)
+		return;
+	if (guest == GUEST_SOURCE) {
+		outcome.phase = PHASE_FAILED;
+		error_set(&outcome.failure, ERROR_CANCELLED,
+			"%s has kept the guest: 'culvert status' there says why", rendezvous->peer);
+	}
+	end(rendezvous, &outcome);
+	uv_mutex_unlock(&table->lock);
+}
+
+bool rendezvous_table_leads(struct rendezvous_table *table, const char *token)
+{
+	bool leads = lock_recorded(table, token) != NULL;
+
+	if (leads)
+		uv_mutex_unlock(&table->lock);
+	return leads;
 }
