@@ -265,6 +265,9 @@ static void carry_new(struct arrival *arrival, struct link *link, const struct h
 	if (channel_table_add(arrival->daemon->channels, &arrival->open, arrival->peer, channel) <
 		0)
 		channel_end(channel);
+	if (strcmp(arrival->open.service, "rendezvous") == 0)
+		rendezvous_table_carry(
+			arrival->daemon->rendezvous, arrival->open.argument, channel);
 	channel_put(channel);
 }
 

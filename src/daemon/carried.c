@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 struct place {
 	struct list list;
 	struct channel *channel; /* held */
@@ -35,7 +37,8 @@ static void add(struct channel_progress *sum, const struct channel_progress *one
 	sum->to_local_bytes += one->to_local_bytes;
 	sum->links_lost += one->links_lost;
 	sum->replayed_bytes += one->replayed_bytes;
-	sum->linkless_ms += one->linkless_ms;
+	if (one->linkless_ms > sum->linkless_ms)
+		sum->linkless_ms = one->linkless_ms;
 	if (!one->ended && one->lost_ms > 0 && (sum->lost_ms == 0 || one->lost_ms < sum->lost_ms))
 		sum->lost_ms = one->lost_ms;
 	if (one->ended && (!sum->ended || sum->failure.code == ERROR_NONE))
@@ -106,6 +109,40 @@ size_t carried_progress(
 		add(progress, &one);
 	}
 	return carried->counts[which];
+}
+
+static void add_figures(struct tunnel_figures *figures, const struct channel_progress *progress)
+{
+	uint64_t now_ms = progress->lost_ms > 0 ? clock_now_ms() - progress->lost_ms + 1 : 0;
+
+	figures->to_peer_bytes += progress->to_peer_bytes;
+	figures->to_local_bytes += progress->to_local_bytes;
+	figures->links_lost += progress->links_lost;
+	figures->replayed_bytes += progress->replayed_bytes;
+	if (now_ms > figures->linkless_ms)
+		figures->linkless_ms = now_ms;
+	if (progress->linkless_ms + now_ms > figures->linkless_total_ms)
+		figures->linkless_total_ms = progress->linkless_ms + now_ms;
+}
+
+void carried_figures(struct carried *carried, struct tunnel_figures *figures)
+{
+	*figures = (struct tunnel_figures){.resume_deadline_ms = figures->resume_deadline_ms};
+	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++) {
+		struct channel_progress progress;
+
+		(void)carried_progress(carried, (enum rendezvous_socket)i, &progress);
+		add_figures(figures, &progress);
+	}
+}
+
+void tunnel_figures_add(struct tunnel_figures *figures, const struct tunnel_figures *before)
+{
+	figures->to_peer_bytes += before->to_peer_bytes;
+	figures->to_local_bytes += before->to_local_bytes;
+	figures->links_lost += before->links_lost;
+	figures->replayed_bytes += before->replayed_bytes;
+	figures->linkless_total_ms += before->linkless_total_ms;
 }
 
 void carried_cut(struct carried *carried, enum rendezvous_socket which)

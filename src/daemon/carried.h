@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "daemon/channel.h"
+#include "daemon/migration.h"
 #include "daemon/rendezvous_directory.h"
 
 struct carried {
@@ -32,12 +33,19 @@ void carried_add_failure(
 bool carried_is_open(struct carried *carried, enum rendezvous_socket which);
 
 /**
- * How far all of them are: sums, lost_ms of what has lost its link first, ended once one has.
+ * How far all of them are: sums, lost_ms of what has lost its link first, the longest linkless_ms
+ * (they lose their links together), ended once one has.
  *
  * @returns  how many there are, with those that have ended
  */
 size_t carried_progress(
 	struct carried *carried, enum rendezvous_socket which, struct channel_progress *progress);
+
+/** The figures of all sockets together. resume_deadline_ms is left alone */
+void carried_figures(struct carried *carried, struct tunnel_figures *figures);
+
+/** Put those of @before, whose channels have ended, to @figures */
+void tunnel_figures_add(struct tunnel_figures *figures, const struct tunnel_figures *before);
 
 /** End those, on both hosts */
 void carried_cut(struct carried *carried, enum rendezvous_socket which);

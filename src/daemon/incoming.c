@@ -288,6 +288,9 @@ static bool over(const struct incoming *incoming)
 	if (under_way(incoming))
 		/* A guest may run here already, or its source waits for our word. */
 		return false;
+	if (incoming->lines && *incoming->rendezvous &&
+		rendezvous_table_leads(daemon->rendezvous, incoming->rendezvous))
+		return false; /* libvirt, and its source tells how it ends */
 	return !incoming->lines || (atomic_load(&daemon->stopping) && !incoming->migration);
 }
 
@@ -319,6 +322,8 @@ static void turn(struct incoming *incoming)
 	if (incoming->migration)
 		incoming_take_handover(incoming);
 	watch_qemu(incoming);
+	if (*incoming->rendezvous)
+		rendezvous_table_publish(incoming->daemon->rendezvous, incoming->rendezvous);
 	if (to_be_withdrawn(incoming))
 		incoming_end_withdrawn(incoming);
 	if (atomic_load(&incoming->daemon->stopping))

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/arguments.h"
 #include "daemon/doctor.h"
+#include "daemon/incoming_libvirt.h"
 #include "daemon/incoming_stream.h"
 #include "daemon/journal.h"
 #include "daemon/keep.h"
@@ -120,7 +121,8 @@ static json_t *prepare(struct incoming *incoming, json_t *arguments, struct erro
 {
 	struct preparation preparation = {0};
 
-	if (incoming->migration || incoming->qemu || incoming->attached || incoming->finished) {
+	if (incoming->migration || incoming->qemu || incoming->attached || incoming->finished ||
+		*incoming->rendezvous) {
 		error_set(err, ERROR_USAGE, "prepared already");
 		return NULL;
 	}
@@ -209,12 +211,8 @@ static json_t *announce_postcopy(
 
 	if (arguments_read(arguments, table, ARGUMENTS_COUNT(table), err) < 0)
 		return NULL;
-	if (*incoming->rendezvous) {
-		rendezvous_table_await(incoming->daemon->rendezvous, incoming->rendezvous);
-		return json_object();
-	}
 	if (!incoming->started || !incoming->migration) {
-		error_set(err, ERROR_USAGE, "'postcopy' comes after 'start' or 'rendezvous'");
+		error_set(err, ERROR_USAGE, "'postcopy' comes after 'start'");
 		return NULL;
 	}
 	if (incoming->leaving) {
@@ -403,18 +401,6 @@ void incoming_take_handover(struct incoming *incoming)
 	(void)lines_put(incoming->lines, answer, -1, &err);
 }
 
-static json_t *make_rendezvous(struct incoming *incoming, struct error *err)
-{
-	if (*incoming->rendezvous) {
-		error_set(err, ERROR_USAGE, "there is a rendezvous already");
-		return NULL;
-	}
-	if (rendezvous_table_add(incoming->daemon->rendezvous, incoming->peer->name,
-		    incoming->rendezvous, err) < 0)
-		return NULL;
-	return json_pack("{ss}", "token", incoming->rendezvous);
-}
-
 /* Before a migration or instead of one; whole only once, for it starts programs. */
 static json_t *tell_facts(struct incoming *incoming, const json_t *arguments, struct error *err)
 {
@@ -434,6 +420,13 @@ static json_t *tell_facts(struct incoming *incoming, const json_t *arguments, st
 json_t *incoming_obey(
 	struct incoming *incoming, const struct control_command *command, struct error *err)
 {
+	bool last_words =
+		strcmp(command->name, "postcopy") == 0 || strcmp(command->name, "finish") == 0;
+
+	if (*incoming->rendezvous && last_words)
+		return incoming_libvirt_obey(incoming, command, err);
+	if (strcmp(command->name, "rendezvous") == 0)
+		return incoming_libvirt_meet(incoming, command->arguments, err);
 	if (strcmp(command->name, "prepare") == 0)
 		return prepare(incoming, command->arguments, err);
 	if (strcmp(command->name, "postcopy") == 0)
@@ -452,8 +445,6 @@ json_t *incoming_obey(
 		return end_disks(incoming, err);
 	if (strcmp(command->name, "start") == 0)
 		return start(incoming, err);
-	if (strcmp(command->name, "rendezvous") == 0)
-		return make_rendezvous(incoming, err);
 	error_set(err, ERROR_USAGE, "unknown command '%s'", command->name);
 	return NULL;
 }

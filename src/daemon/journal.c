@@ -26,12 +26,12 @@ static json_t *encode(const struct journal_entry *entry)
 {
 	const struct migration_plan *plan = &entry->plan;
 
-	return json_pack("{ss sb ss ss ss ss sb sb sb sb sI sb sO*}", "id", plan->id, "incoming",
-		plan->incoming, "vm", plan->vm, "destination_vm", plan->destination_vm, "host",
-		plan->host, "mode", migration_mode_name(plan->mode), "quit_source",
+	return json_pack("{ss sb ss ss ss ss sb sb sb sb sI sb sO* sO*}", "id", plan->id,
+		"incoming", plan->incoming, "vm", plan->vm, "destination_vm", plan->destination_vm,
+		"host", plan->host, "mode", migration_mode_name(plan->mode), "quit_source",
 		plan->quit_source, "started", entry->started, "halted", entry->halted, "kept",
 		entry->kept, "bandwidth_bytes_per_s", (json_int_t)plan->bandwidth, "preempt",
-		plan->streams.preempt, "found", entry->found);
+		plan->streams.preempt, "found", entry->found, "libvirt", entry->libvirt);
 }
 
 /* Whole or not at all: a full disk leaves what was there before. */
@@ -96,7 +96,7 @@ static int copy_name(char place[64], const char *text, struct error *err)
 	return 0;
 }
 
-/* entry->found is borrowed from @value. */
+/* entry->found and entry->libvirt are borrowed from @value. */
 static int decode(json_t *value, struct journal_entry *entry, struct error *err)
 {
 	struct migration_plan *plan = &entry->plan;
@@ -106,11 +106,11 @@ static int decode(json_t *value, struct journal_entry *entry, struct error *err)
 	json_error_t why;
 
 	*entry = (struct journal_entry){0};
-	if (json_unpack_ex(value, &why, 0, "{ss sb ss ss ss ss sb sb sb s?b s?I s?b s?o}", "id",
+	if (json_unpack_ex(value, &why, 0, "{ss sb ss ss ss ss sb sb sb s?b s?I s?b s?o s?o}", "id",
 		    &id, "incoming", &incoming, "vm", &vm, "destination_vm", &destination_vm,
 		    "host", &host, "mode", &mode, "quit_source", &quit_source, "started", &started,
 		    "halted", &halted, "kept", &kept, "bandwidth_bytes_per_s", &bandwidth,
-		    "preempt", &preempt, "found", &entry->found) < 0)
+		    "preempt", &preempt, "found", &entry->found, "libvirt", &entry->libvirt) < 0)
 		return error_set(err, ERROR_LOCAL, "%s", why.text);
 	if (!migration_is_id(id))
 		return error_set(err, ERROR_LOCAL, "'id' is not 8 hex digits");

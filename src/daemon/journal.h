@@ -21,6 +21,8 @@ struct journal_entry {
 			  to be told */
 	json_t *found; /* what was changed in the hypervisor, as its driver tells; a reference, or
 			  NULL */
+	json_t *libvirt; /* which of libvirt's domains (libvirt_journal.h); a reference, or NULL:
+			    a bare QEMU */
 };
 
 /**

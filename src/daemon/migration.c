@@ -191,6 +191,19 @@ static int check_new(
 	return 0;
 }
 
+/* A source that was lost and comes back knows how it ended, or goes on. Under the lock */
+static void forget_unknown_end(struct migrations *migrations, const struct migration_plan *plan)
+{
+	struct migration *older = find(migrations, plan->id);
+
+	if (!plan->incoming || !older || !older->ended || !older->plan.incoming ||
+		older->guest != GUEST_UNKNOWN || strcmp(older->plan.id, plan->id) != 0 ||
+		strcmp(older->plan.host, plan->host) != 0)
+		return;
+	drop(older);
+	migrations->ended_count--;
+}
+
 struct migration *migrations_begin(
 	struct migrations *migrations, const struct migration_plan *plan, struct error *err)
 {
@@ -216,6 +229,7 @@ struct migration *migrations_begin(
 	migration->guest = GUEST_SOURCE;
 	migration->begun_ms = clock_now_ms();
 	migration->change = 1;
+	forget_unknown_end(migrations, plan);
 	list_append(&migrations->all, &migration->place);
 	migrations->running_count++;
 	uv_mutex_unlock(&migrations->lock);

@@ -384,7 +384,7 @@ struct rendezvous *orders_rendezvous(
 		error_set(err, ERROR_LOCAL, "culvertd is stopping");
 		return NULL;
 	}
-	return rendezvous_begin(daemon, peer, NULL, err);
+	return rendezvous_begin(daemon, peer, NULL, NULL, err);
 }
 
 json_t *orders_rendezvous_json(struct daemon *daemon, const struct rendezvous *rendezvous)

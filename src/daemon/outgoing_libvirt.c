@@ -1,6 +1,5 @@
 #include "daemon/outgoing_libvirt.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,72 +7,23 @@
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "daemon/carried.h"
 #include "daemon/conversation.h"
-#include "daemon/libvirt_verdict.h"
+#include "daemon/journal.h"
+#include "daemon/libvirt_journal.h"
+#include "daemon/outgoing_libvirt_end.h"
+#include "daemon/outgoing_libvirt_restore.h"
 #include "daemon/preflight.h"
-#include "daemon/rendezvous.h"
-#include "daemon/switchover.h"
-#include "hypervisor/libvirt.h"
 
 /* How often libvirt is asked how far it is; it asks QEMU each time */
 #define TURN_US 200000
 /* Between attempts to reach the libvirt of either host, or to go on */
 #define RETRY_US 1000000
-/* A state of both hosts that was the same so often, a retry apart, is not on its way to another */
-#define SETTLED_COUNT 5
 
-static const char advice_left[] =
-	"keep the domain on both hosts: together they hold the whole memory of the guest. To go "
-	"on: "
-	"culvert token HOST -- virsh migrate --live --p2p --postcopy --postcopy-resume DOMAIN "
-	"--desturi {libvirt_uri} --migrateuri {migrate_uri} --disks-uri {disks_uri}";
-static const char advice_lost[] =
-	"a part of the guest's memory is gone: 'virsh destroy' what is left of the domain, on "
-	"either host, and start the guest again from its disk";
-static const char advice_paused[] = "the domain is whole and paused on the source: 'virsh resume' "
-				    "it there, once nothing of it is "
-				    "left on the destination";
-static const char advice_twice[] = "the domain runs on both hosts: 'virsh destroy' it on one of "
-				   "them at once, the source if it "
-				   "has run on the destination, and look at the guest's disk";
-static const char advice_left_here[] = "the domain runs on the destination; what is paused of it "
-				       "here is of no use: 'virsh destroy' "
-				       "it here";
-static const char advice_defined_here[] = "the domain runs on the destination, but is still "
-					  "defined here: 'virsh undefine' it here";
-static const char advice_look[] = "look at 'virsh domstate --reason' on both hosts before you do "
-				  "anything: the guest must run "
-				  "on one of them only";
 static const char going_on[] =
 	"libvirt's own connection was lost; the guest's memory goes on coming";
-static const char advice_ended[] = "it was shut down while it moved, or its QEMU ended: see "
-				   "libvirt's logs of both hosts";
 
-struct outgoing_libvirt {
-	struct daemon *daemon;
-	const struct config_peer *peer;
-	struct migration *migration;
-	struct migration_plan plan;
-	struct libvirt *libvirt;
-	struct rendezvous *rendezvous; /* the last; or NULL */
-	char their_uri[CONFIG_SOCKET_BYTES + 64];
-	struct migration_figures figures;
-	struct switchover switchover;
-	bool switch_requested;
-	bool cancel_requested;
-	bool switched;
-	enum libvirt_hold here; /* as both were asked last, and how often that was the same */
-	enum libvirt_hold there;
-	unsigned same_count;
-	/* libvirt's own call, which has a thread to wait for it */
-	bool resume;
-	pthread_t thread;
-	atomic_bool returned;
-	int result;
-	struct error failure;
-};
-
-static void take_requests(struct outgoing_libvirt *outgoing)
+void outgoing_libvirt_take_requests(struct outgoing_libvirt *outgoing)
 {
 	unsigned requests = migration_take_requests(outgoing->migration);
 
@@ -108,10 +58,22 @@ static void *call_libvirt(void *argument)
 	return NULL;
 }
 
+static void publish_tunnel(struct outgoing_libvirt *outgoing)
+{
+	struct tunnel_figures tunnel = {0};
+
+	if (!outgoing->rendezvous)
+		return;
+	rendezvous_figures(outgoing->rendezvous, &tunnel);
+	tunnel_figures_add(&tunnel, &outgoing->before);
+	migration_set_tunnel(outgoing->migration, &tunnel);
+}
+
 static void publish(struct outgoing_libvirt *outgoing)
 {
 	struct error err;
 
+	publish_tunnel(outgoing);
 	if (libvirt_query(outgoing->libvirt, &outgoing->figures, &err) < 0)
 		return;
 	migration_set_figures(outgoing->migration, &outgoing->figures);
@@ -119,6 +81,8 @@ static void publish(struct outgoing_libvirt *outgoing)
 		outgoing->switched = true;
 		(void)rendezvous_await(outgoing->rendezvous);
 		migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
+		migration_set_waiting(outgoing->migration, "");
+		(void)rendezvous_await(outgoing->rendezvous);
 	}
 }
 
@@ -126,7 +90,7 @@ static void obey(struct outgoing_libvirt *outgoing)
 {
 	struct error err;
 
-	take_requests(outgoing);
+	outgoing_libvirt_take_requests(outgoing);
 	if (outgoing->switched ||
 		(outgoing->figures.state != MIGRATION_PRECOPY &&
 			outgoing->figures.state != MIGRATION_SETUP))
@@ -158,19 +122,33 @@ static void obey(struct outgoing_libvirt *outgoing)
 
 static void leave_rendezvous(struct outgoing_libvirt *outgoing)
 {
-	if (outgoing->rendezvous)
-		rendezvous_end(outgoing->rendezvous);
+	struct tunnel_figures last = {0};
+
+	if (!outgoing->rendezvous)
+		return;
+	rendezvous_figures(outgoing->rendezvous, &last);
+	tunnel_figures_add(&outgoing->before, &last);
+	rendezvous_end(outgoing->rendezvous);
 	outgoing->rendezvous = NULL;
+}
+
+int outgoing_libvirt_meet(struct outgoing_libvirt *outgoing, struct error *err)
+{
+	struct rendezvous *next = rendezvous_begin(outgoing->daemon, outgoing->peer,
+		migration_terms(outgoing->migration), &outgoing->plan, err);
+
+	if (!next)
+		return -1;
+	leave_rendezvous(outgoing);
+	outgoing->rendezvous = next;
+	return 0;
 }
 
 /* One call of libvirt's, from its begin to its return. @returns 0, or -1 with @err set: it could
  * not be made. What it came to is outgoing->result */
 static int run_once(struct outgoing_libvirt *outgoing, struct error *err)
 {
-	leave_rendezvous(outgoing);
-	outgoing->rendezvous = rendezvous_begin(
-		outgoing->daemon, outgoing->peer, migration_terms(outgoing->migration), err);
-	if (!outgoing->rendezvous)
+	if (outgoing_libvirt_meet(outgoing, err) < 0)
 		return -1;
 	atomic_store(&outgoing->returned, false);
 	if (pthread_create(&outgoing->thread, NULL, call_libvirt, outgoing) != 0)
@@ -181,123 +159,8 @@ static int run_once(struct outgoing_libvirt *outgoing, struct error *err)
 		obey(outgoing);
 	}
 	pthread_join(outgoing->thread, NULL);
+	publish_tunnel(outgoing);
 	return 0;
-}
-
-/* The source's libvirt may have been started again meanwhile. */
-static int hold_here(struct outgoing_libvirt *outgoing, enum libvirt_hold *hold, struct error *err)
-{
-	if (libvirt_hold(outgoing->libvirt, hold, err) == 0)
-		return 0;
-	return libvirt_hold_at(libvirt_options_uri(&outgoing->plan.libvirt),
-		libvirt_uuid(outgoing->libvirt), hold, err);
-}
-
-/* Whose the guest is, by both hosts. @why  what one of them that cannot be asked says */
-static enum libvirt_verdict ask_both(struct outgoing_libvirt *outgoing, struct error *why)
-{
-	enum libvirt_hold here;
-	enum libvirt_hold there;
-
-	error_set(why, ERROR_NONE, "libvirt is not done with the domain");
-	(void)hold_here(outgoing, &here, why);
-	(void)libvirt_hold_at(outgoing->their_uri, libvirt_uuid(outgoing->libvirt), &there, why);
-	if (here != outgoing->here || there != outgoing->there)
-		outgoing->same_count = 0;
-	outgoing->here = here;
-	outgoing->there = there;
-	return libvirt_verdict(here, there, ++outgoing->same_count > SETTLED_COUNT);
-}
-
-static void outcome_set(struct migration_outcome *outcome, enum migration_phase phase,
-	enum guest_place guest, const char *advice)
-{
-	outcome->phase = phase;
-	outcome->guest = guest;
-	outcome->advice = advice;
-}
-
-/* The source has kept the guest. */
-static void end_at_source(struct outgoing_libvirt *outgoing, struct migration_outcome *outcome)
-{
-	bool cancelled = outgoing->cancel_requested && !outgoing->switched;
-
-	outcome_set(outcome, cancelled ? PHASE_CANCELLED : PHASE_FAILED, GUEST_SOURCE, NULL);
-	if (cancelled)
-		error_set(&outcome->failure, ERROR_CANCELLED,
-			atomic_load(&outgoing->daemon->stopping) ? "culvertd was stopped"
-								 : "cancelled");
-	else if (outgoing->result < 0)
-		outcome->failure = outgoing->failure;
-	else
-		error_set(&outcome->failure, ERROR_HYPERVISOR,
-			"libvirt says that it has migrated, but the domain is still here");
-}
-
-/* libvirt does not undefine it, though asked to, when its own connection was lost meanwhile.
- * @returns whether nothing is left to be done */
-static bool is_forgotten(struct outgoing_libvirt *outgoing)
-{
-	struct error err;
-
-	if (!outgoing->plan.libvirt.undefine_source ||
-		libvirt_undefine(outgoing->libvirt, &err) == 0)
-		return true;
-	log_event(LOG_WARNING, "migration.not_undefined", "migration=%s vm=%s reason=\"%s\"",
-		outgoing->plan.id, outgoing->plan.vm, err.message);
-	return false;
-}
-
-static void end_at_destination(struct outgoing_libvirt *outgoing, struct migration_outcome *outcome)
-{
-	struct error ignored;
-
-	if (libvirt_query_completed(outgoing->libvirt, &outgoing->figures, &ignored) == 0)
-		migration_set_figures(outgoing->migration, &outgoing->figures);
-	outcome_set(outcome, PHASE_COMPLETED, GUEST_DESTINATION,
-		outgoing->here != HOLD_NONE      ? advice_left_here
-			: is_forgotten(outgoing) ? NULL
-						 : advice_defined_here);
-	outcome->running = outgoing->there == HOLD_RUNNING;
-}
-
-static void end_failed(struct outgoing_libvirt *outgoing, enum guest_place guest,
-	const char *advice, struct migration_outcome *outcome)
-{
-	outcome_set(outcome, PHASE_FAILED, guest, advice);
-	error_set(&outcome->failure, ERROR_HYPERVISOR, "%s",
-		outgoing->result < 0 ? outgoing->failure.message
-				     : "libvirt says that it has migrated, which is not so");
-}
-
-/* @returns whether it has ended */
-static bool end_by(struct outgoing_libvirt *outgoing, enum libvirt_verdict verdict,
-	struct migration_outcome *outcome)
-{
-	switch (verdict) {
-	case VERDICT_WAIT:
-	case VERDICT_RESUME:
-		return false;
-	case VERDICT_SOURCE:
-		end_at_source(outgoing, outcome);
-		return true;
-	case VERDICT_DESTINATION:
-		end_at_destination(outgoing, outcome);
-		return true;
-	case VERDICT_SOURCE_PAUSED:
-		end_failed(outgoing, GUEST_SOURCE, advice_paused, outcome);
-		return true;
-	case VERDICT_TWICE:
-		end_failed(outgoing, GUEST_UNKNOWN, advice_twice, outcome);
-		return true;
-	case VERDICT_LOST:
-		end_failed(outgoing, GUEST_NOWHERE, advice_lost, outcome);
-		return true;
-	case VERDICT_ENDED:
-		end_failed(outgoing, GUEST_NOWHERE, advice_ended, outcome);
-		return true;
-	}
-	return false;
 }
 
 /* Each QEMU still has its end of the stream, whatever became of libvirt's own connection: they go
@@ -316,8 +179,20 @@ static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
 	migration_set_phase(
 		outgoing->migration, phase, outgoing->switched ? GUEST_DESTINATION : GUEST_UNKNOWN);
 	migration_set_waiting(outgoing->migration, what);
+	publish_tunnel(outgoing);
 	usleep(RETRY_US);
-	take_requests(outgoing);
+	outgoing_libvirt_take_requests(outgoing);
+}
+
+static void wait_to_resume(struct outgoing_libvirt *outgoing, const struct error *why)
+{
+	struct error text;
+
+	error_set(&text, ERROR_NONE,
+		"post-copy does not go on yet; keep the domain on both hosts, it is tried again "
+		"every second: %s",
+		why->message);
+	wait_for(outgoing, text.message);
 }
 
 /* Over another rendezvous. @returns whether libvirt says that it went on to its end */
@@ -328,12 +203,12 @@ static bool resume(struct outgoing_libvirt *outgoing)
 	log_event_limited(LOG_WARNING, "migration.interrupted", "migration=%s reason=\"%s\"",
 		outgoing->plan.id, outgoing->failure.message);
 	outgoing->resume = outgoing->switched = true;
-	if (run_once(outgoing, &err) < 0) {
-		wait_for(outgoing, err.message);
+	if (!outgoing_libvirt_reach(outgoing, &err) || run_once(outgoing, &err) < 0) {
+		wait_to_resume(outgoing, &err);
 		return false;
 	}
 	if (outgoing->result < 0)
-		wait_for(outgoing, outgoing->failure.message);
+		wait_to_resume(outgoing, &outgoing->failure);
 	return outgoing->result == 0;
 }
 
@@ -343,7 +218,8 @@ static void settle(struct outgoing_libvirt *outgoing, struct migration_outcome *
 	enum libvirt_verdict verdict;
 	struct error why;
 
-	while (!end_by(outgoing, verdict = ask_both(outgoing, &why), outcome)) {
+	while (!outgoing_libvirt_end_by(
+		outgoing, verdict = outgoing_libvirt_ask(outgoing, &why), outcome)) {
 		if (verdict == VERDICT_RESUME && is_carrying(outgoing)) {
 			publish(outgoing);
 			wait_for(outgoing, going_on);
@@ -354,10 +230,7 @@ static void settle(struct outgoing_libvirt *outgoing, struct migration_outcome *
 			wait_for(outgoing, why.message);
 		if (!atomic_load(&outgoing->daemon->stopping))
 			continue;
-		outcome_set(outcome, PHASE_FAILED, GUEST_UNKNOWN,
-			outgoing->switched ? advice_left : advice_look);
-		error_set(&outcome->failure, ERROR_LOCAL,
-			"culvertd was stopped before libvirt was done with the domain");
+		outgoing_libvirt_end_left(outgoing, outcome);
 		return;
 	}
 }
@@ -406,26 +279,36 @@ static int begin(struct outgoing_libvirt *outgoing, struct error *err)
 {
 	if (preflight_libvirt(outgoing->daemon, outgoing->peer, outgoing->libvirt,
 		    outgoing->their_uri, err) < 0 ||
-		check_there(outgoing, err) < 0)
+		check_there(outgoing, err) < 0 || outgoing_libvirt_note(outgoing, err) < 0)
 		return -1;
 	migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
 	return run_once(outgoing, err);
 }
 
+static void outgoing_free(struct outgoing_libvirt *outgoing)
+{
+	libvirt_free(outgoing->libvirt);
+	free(outgoing);
+}
+
 static void talk(void *argument)
 {
 	struct outgoing_libvirt *outgoing = argument;
-	struct migration_outcome outcome = {0};
+	struct migration_outcome outcome = {.phase = PHASE_FAILED, .guest = GUEST_SOURCE};
 
-	if (begin(outgoing, &outcome.failure) < 0)
-		outcome_set(&outcome, PHASE_FAILED, GUEST_SOURCE, NULL);
-	else
+	if (outgoing->restored)
+		outgoing_libvirt_take_up(outgoing);
+	if (outgoing->restored || begin(outgoing, &outcome.failure) == 0)
 		settle(outgoing, &outcome);
 	leave_rendezvous(outgoing);
 	log_outcome(outgoing, &outcome);
+	if (outgoing->rendezvous)
+		rendezvous_settle(outgoing->rendezvous, outcome.guest, outcome.running);
+	leave_rendezvous(outgoing);
+	if (!outgoing->left)
+		journal_remove(outgoing->daemon->config->runtime_directory, &outgoing->plan);
 	migration_end(outgoing->migration, &outcome);
-	libvirt_free(outgoing->libvirt);
-	free(outgoing);
+	outgoing_free(outgoing);
 }
 
 bool outgoing_libvirt_knows(const char *domain, struct error *err)
@@ -446,42 +329,23 @@ static int set_out(struct outgoing_libvirt *outgoing, struct error *err)
 	if (conversation_start(talk, outgoing, err) == 0)
 		return 0;
 	outcome.failure = *err;
+	if (outgoing->restored)
+		outgoing_libvirt_end_unled(&outcome);
 	migration_end(outgoing->migration, &outcome);
 	return -1;
 }
 
-int outgoing_libvirt_start(struct daemon *daemon, struct migration_plan *plan, struct error *err)
+/* @plan  vm and id are chosen later, or by a culvertd that was killed */
+static struct outgoing_libvirt *outgoing_new(struct daemon *daemon, const struct config_peer *peer,
+	const struct migration_plan *plan, struct error *err)
 {
-	const struct config_peer *peer = config_find_peer(daemon->config, plan->host);
-	struct outgoing_libvirt *outgoing;
+	struct outgoing_libvirt *outgoing = calloc(1, sizeof(*outgoing));
 	char path[CONFIG_SOCKET_BYTES];
 
-	if (!peer)
-		return error_set(err, ERROR_USAGE,
-			"unknown host '%s': culvert peers lists those in culvert.conf", plan->host);
-	if (atomic_load(&daemon->stopping))
-		return error_set(err, ERROR_LOCAL, "culvertd is stopping");
-	outgoing = calloc(1, sizeof(*outgoing));
-	if (!outgoing)
-		return error_set(err, ERROR_LOCAL, "no memory");
-	outgoing->libvirt = libvirt_open(libvirt_options_uri(&plan->libvirt), plan->vm, err);
-	if (!outgoing->libvirt || check_here(outgoing->libvirt, plan, err) < 0) {
-		libvirt_free(outgoing->libvirt);
-		free(outgoing);
-		return -1;
+	if (!outgoing) {
+		error_set(err, ERROR_LOCAL, "no memory");
+		return NULL;
 	}
-	if (!parse_is_name(libvirt_name(outgoing->libvirt))) {
-		error_set(err, ERROR_USAGE,
-			"the domain's name is none that Culvert takes: letters, digits, '.', '_' "
-			"and "
-			"'-', at most 63");
-		libvirt_free(outgoing->libvirt);
-		free(outgoing);
-		return -1;
-	}
-	snprintf(plan->vm, sizeof(plan->vm), "%s", libvirt_name(outgoing->libvirt));
-	snprintf(plan->destination_vm, sizeof(plan->destination_vm), "%s", plan->vm);
-	migration_choose_id(plan);
 	outgoing->daemon = daemon;
 	outgoing->peer = peer;
 	outgoing->plan = *plan;
@@ -489,12 +353,61 @@ int outgoing_libvirt_start(struct daemon *daemon, struct migration_plan *plan, s
 	snprintf(outgoing->their_uri, sizeof(outgoing->their_uri), "qemu+unix:///system?socket=%s",
 		path);
 	switchover_init(&outgoing->switchover, plan);
-	log_event(LOG_NOTICE, "migration.outgoing",
-		"migration=%s vm=%s host=%s mode=%s hypervisor=libvirt", plan->id, plan->vm,
-		plan->host, migration_mode_name(plan->mode));
-	if (set_out(outgoing, err) == 0)
+	return outgoing;
+}
+
+/* Find the domain, which may be named by its UUID. */
+static int find(struct outgoing_libvirt *outgoing, struct migration_plan *plan, struct error *err)
+{
+	if (!outgoing_libvirt_reach(outgoing, err) || check_here(outgoing->libvirt, plan, err) < 0)
+		return -1;
+	if (!parse_is_name(libvirt_name(outgoing->libvirt)))
+		return error_set(err, ERROR_USAGE,
+			"the domain's name is none that Culvert takes: letters, digits, '.', '_' "
+			"and '-', at most 63");
+	snprintf(plan->vm, sizeof(plan->vm), "%s", libvirt_name(outgoing->libvirt));
+	snprintf(plan->destination_vm, sizeof(plan->destination_vm), "%s", plan->vm);
+	migration_choose_id(plan);
+	outgoing->plan = *plan;
+	return 0;
+}
+
+int outgoing_libvirt_start(struct daemon *daemon, struct migration_plan *plan, struct error *err)
+{
+	const struct config_peer *peer = config_find_peer(daemon->config, plan->host);
+	struct outgoing_libvirt *outgoing;
+
+	if (!peer)
+		return error_set(err, ERROR_USAGE,
+			"unknown host '%s': culvert peers lists those in culvert.conf", plan->host);
+	if (atomic_load(&daemon->stopping))
+		return error_set(err, ERROR_LOCAL, "culvertd is stopping");
+	outgoing = outgoing_new(daemon, peer, plan, err);
+	if (!outgoing)
+		return -1;
+	if (find(outgoing, plan, err) == 0) {
+		log_event(LOG_NOTICE, "migration.outgoing",
+			"migration=%s vm=%s host=%s mode=%s hypervisor=libvirt", plan->id, plan->vm,
+			plan->host, migration_mode_name(plan->mode));
+		if (set_out(outgoing, err) == 0)
+			return 0;
+	}
+	outgoing_free(outgoing);
+	return -1;
+}
+
+int outgoing_libvirt_restore(struct daemon *daemon, const struct config_peer *peer,
+	const struct journal_entry *entry, struct error *err)
+{
+	struct outgoing_libvirt *outgoing = outgoing_new(daemon, peer, &entry->plan, err);
+
+	if (!outgoing)
+		return -1;
+	outgoing->restored = true;
+	if (libvirt_journal_decode(entry->libvirt, outgoing->uuid, &outgoing->plan.libvirt, err) ==
+			0 &&
+		set_out(outgoing, err) == 0)
 		return 0;
-	libvirt_free(outgoing->libvirt);
-	free(outgoing);
+	outgoing_free(outgoing);
 	return -1;
 }

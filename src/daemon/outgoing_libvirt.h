@@ -5,6 +5,7 @@
 #define CULVERT_DAEMON_OUTGOING_LIBVIRT_H
 
 #include "daemon/daemon.h"
+#include "daemon/journal.h"
 
 /** Whether this host's libvirt has a domain of that name or UUID; @err says why it cannot tell */
 bool outgoing_libvirt_knows(const char *domain, struct error *err);
@@ -16,5 +17,10 @@ bool outgoing_libvirt_knows(const char *domain, struct error *err);
  * @errors  ERROR_USAGE: unknown host, or the domain is being migrated already
  */
 int outgoing_libvirt_start(struct daemon *daemon, struct migration_plan *plan, struct error *err);
+
+/** Lead on what a killed culvertd had under way. @entry  of the journal, with a domain of libvirt
+ */
+int outgoing_libvirt_restore(struct daemon *daemon, const struct config_peer *peer,
+	const struct journal_entry *entry, struct error *err);
 
 #endif

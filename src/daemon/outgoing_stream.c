@@ -111,7 +111,7 @@ int outgoing_stream_lay(struct outgoing *outgoing, struct error *err)
 	outgoing_stream_end(outgoing);
 	if (needs_rendezvous(outgoing)) {
 		outgoing->rendezvous = rendezvous_begin(outgoing->daemon, outgoing->peer,
-			migration_terms(outgoing->migration), err);
+			migration_terms(outgoing->migration), NULL, err);
 		if (!outgoing->rendezvous)
 			return -1;
 		if (outgoing->started)

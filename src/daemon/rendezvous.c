@@ -32,6 +32,8 @@ struct rendezvous {
 	/* Under the lock: */
 	struct error lost; /* ERROR_NONE: it is not */
 	struct carried carried;
+	const char *settled; /* whose the guest is; or NULL */
+	bool running;        /* ... and whether it runs at the destination */
 	atomic_bool await;
 	atomic_bool await_said; /* ... to the other host */
 };
@@ -130,11 +132,27 @@ static void say_await(struct rendezvous *rendezvous)
 {
 	struct error err;
 
-	if (atomic_load(&rendezvous->await_said) || !atomic_load(&rendezvous->await))
+	if (atomic_load(&rendezvous->await_said) || !atomic_load(&rendezvous->await) ||
+		contact_is_linkless(rendezvous->contact))
 		return;
 	if (contact_ask_briefly(rendezvous->contact, "postcopy", NULL, NULL, &err) == 0 ||
 		err.code != ERROR_LINK)
 		atomic_store(&rendezvous->await_said, true);
+}
+
+static void tell_end(struct rendezvous *rendezvous)
+{
+	const char *guest;
+	bool running;
+	struct error ignored;
+
+	uv_mutex_lock(&rendezvous->lock);
+	guest = rendezvous->settled;
+	running = rendezvous->running;
+	uv_mutex_unlock(&rendezvous->lock);
+	if (guest)
+		(void)contact_ask_briefly(rendezvous->contact, "finish",
+			json_pack("{ss sb}", "guest", guest, "run", running), NULL, &ignored);
 }
 
 static void talk(void *argument)
@@ -153,12 +171,14 @@ static void talk(void *argument)
 		for (int i = 0; i < RENDEZVOUS_SOCKETS; i++)
 			accept_all(rendezvous, (enum rendezvous_socket)i);
 	}
+	tell_end(rendezvous);
 	close_all(rendezvous);
 	put(rendezvous);
 }
 
 /* On the other host, which chooses the token. @returns 0, or -1 with @err set */
-static int make_there(struct rendezvous *rendezvous, struct error *err)
+static int make_there(
+	struct rendezvous *rendezvous, const struct migration_plan *plan, struct error *err)
 {
 	const char *token;
 	json_t *result;
@@ -166,7 +186,11 @@ static int make_there(struct rendezvous *rendezvous, struct error *err)
 
 	rendezvous->contact = contact_new(rendezvous->daemon, rendezvous->peer, err);
 	if (!rendezvous->contact ||
-		contact_ask(rendezvous->contact, "rendezvous", NULL, &result, err) < 0)
+		contact_ask(rendezvous->contact, "rendezvous",
+			plan ? json_pack("{ss ss ss}", "id", plan->id, "vm", plan->destination_vm,
+				       "mode", migration_mode_name(plan->mode))
+			     : NULL,
+			&result, err) < 0)
 		return -1;
 	token = json_string_value(json_object_get(result, "token"));
 	if (token && rendezvous_is_token(token))
@@ -200,7 +224,7 @@ static int make_here(struct rendezvous *rendezvous, struct error *err)
 }
 
 struct rendezvous *rendezvous_begin(struct daemon *daemon, const struct config_peer *peer,
-	struct terms *terms, struct error *err)
+	struct terms *terms, const struct migration_plan *told, struct error *err)
 {
 	struct rendezvous *rendezvous = calloc(1, sizeof(*rendezvous));
 
@@ -219,7 +243,7 @@ struct rendezvous *rendezvous_begin(struct daemon *daemon, const struct config_p
 	atomic_init(&rendezvous->references, 2);
 	if (!rendezvous->terms)
 		error_set(err, ERROR_LOCAL, "no memory");
-	else if (make_there(rendezvous, err) == 0 && make_here(rendezvous, err) == 0 &&
+	else if (make_there(rendezvous, told, err) == 0 && make_here(rendezvous, err) == 0 &&
 		conversation_start(talk, rendezvous, err) == 0)
 		return rendezvous;
 	close_all(rendezvous);
@@ -283,6 +307,24 @@ void rendezvous_cut(struct rendezvous *rendezvous, enum rendezvous_socket which)
 {
 	uv_mutex_lock(&rendezvous->lock);
 	carried_cut(&rendezvous->carried, which);
+	uv_mutex_unlock(&rendezvous->lock);
+}
+
+void rendezvous_figures(struct rendezvous *rendezvous, struct tunnel_figures *figures)
+{
+	figures->resume_deadline_ms = rendezvous->peer->resume_deadline_ms;
+	uv_mutex_lock(&rendezvous->lock);
+	carried_figures(&rendezvous->carried, figures);
+	uv_mutex_unlock(&rendezvous->lock);
+}
+
+void rendezvous_settle(struct rendezvous *rendezvous, enum guest_place guest, bool running)
+{
+	if (guest != GUEST_SOURCE && guest != GUEST_DESTINATION)
+		return;
+	uv_mutex_lock(&rendezvous->lock);
+	rendezvous->settled = phase_guest_name(guest);
+	rendezvous->running = running;
 	uv_mutex_unlock(&rendezvous->lock);
 }
 

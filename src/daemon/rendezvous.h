@@ -11,6 +11,7 @@
 
 #include "daemon/channel.h"
 #include "daemon/daemon.h"
+#include "daemon/migration.h"
 #include "daemon/rendezvous_directory.h"
 
 struct rendezvous;
@@ -19,11 +20,13 @@ struct rendezvous;
  * Make its directories on both hosts and listen here.
  *
  * @terms   of the migration, held; or NULL: a client's, who does not say when it is in post-copy,
- * so that its streams wait for a lost link without a deadline from the beginning
+ *          so that its streams wait for a lost link without a deadline from the beginning
+ * @told    the other host keeps a record of this migration as long as the rendezvous is there. What
+ *          still comes through an earlier one of the same migration ends. NULL: it is told nothing
  * @errors  see opening_run(); the peer's own; ERROR_LOCAL
  */
 struct rendezvous *rendezvous_begin(struct daemon *daemon, const struct config_peer *peer,
-	struct terms *terms, struct error *err);
+	struct terms *terms, const struct migration_plan *told, struct error *err);
 
 /** RENDEZVOUS_TOKEN_CHARACTERS long */
 const char *rendezvous_token(const struct rendezvous *rendezvous);
@@ -40,6 +43,7 @@ bool rendezvous_await(struct rendezvous *rendezvous);
 
 /** Whether a stream of the migration still goes through it, with a link or without */
 bool rendezvous_is_carrying(struct rendezvous *rendezvous);
+
 /**
  * How far all that it has carried to @which is: sums, lost_ms of what has lost its link first,
  * ended once one of them has. @returns  how many there are, with those that have ended
@@ -52,6 +56,12 @@ void rendezvous_insist(struct rendezvous *rendezvous);
 
 /** End what is connected to @which, on both hosts */
 void rendezvous_cut(struct rendezvous *rendezvous, enum rendezvous_socket which);
+/** Figures of what it carries; resume_deadline_ms too */
+void rendezvous_figures(struct rendezvous *rendezvous, struct tunnel_figures *figures);
+
+/** The end of its migration, for rendezvous_end() to tell. @guest  GUEST_SOURCE or
+ * GUEST_DESTINATION; of others there is nothing to tell. @running  there */
+void rendezvous_settle(struct rendezvous *rendezvous, enum guest_place guest, bool running);
 
 /** No more connections; both directories go. What is connected goes on */
 void rendezvous_end(struct rendezvous *rendezvous);

@@ -11,10 +11,14 @@
 
 #include "base/descriptor.h"
 #include "base/list.h"
+#include "base/log.h"
+#include "daemon/carried.h"
 #include "io/socket.h"
 
 /* The main stream, and that of preempt: no others are there when post-copy is recovered. */
 #define HELD_MOST 2
+/* In post-copy a migration without streams for so many turns of its conversation is interrupted. */
+#define IDLE_TURNS 20
 
 struct rendezvous {
 	struct list place;
@@ -23,6 +27,11 @@ struct rendezvous {
 	struct terms *terms; /* held */
 	bool hold;
 	int held[HELD_MOST]; /* duplicates of what has connected; -1: none */
+	struct carried carried;
+	struct tunnel_figures before; /* of earlier rendezvous of its migration */
+	struct migration *migration;  /* NULL: none, or it has ended */
+	bool postcopy;                /* its source has said so */
+	unsigned idle_turns;
 };
 
 struct rendezvous_table {
@@ -55,8 +64,39 @@ static void discard(struct rendezvous *rendezvous)
 	free(rendezvous);
 }
 
+static void end(struct rendezvous *rendezvous, const struct migration_outcome *outcome)
+{
+	const struct migration_plan *plan = migration_plan(rendezvous->migration);
+	bool failed = outcome->failure.code != ERROR_NONE;
+
+	log_event_limited(failed ? LOG_WARNING : LOG_NOTICE, "migration.ended",
+		"migration=%s vm=%s direction=incoming host=%s elapsed_ms=%llu%s%s%s", plan->id,
+		plan->destination_vm, plan->host,
+		(unsigned long long)migration_elapsed_ms(rendezvous->migration),
+		failed ? " reason=\"" : "", failed ? outcome->failure.message : "",
+		failed ? "\"" : "");
+	migration_end(rendezvous->migration, outcome);
+	rendezvous->migration = NULL;
+}
+
+/* Its source has left it, or begins anew, without a word. */
+static void abandon(struct rendezvous *rendezvous)
+{
+	struct migration_outcome outcome = {.phase = PHASE_FAILED,
+		.guest = GUEST_UNKNOWN,
+		.advice = "'culvert status' on the source says where the guest is, and so does "
+			  "'virsh domstate --reason' on both hosts"};
+
+	if (!rendezvous->migration)
+		return;
+	error_set(&outcome.failure, ERROR_LINK, "%s has not said how it ended", rendezvous->peer);
+	end(rendezvous, &outcome);
+}
+
 static void drop(struct rendezvous_table *table, struct rendezvous *rendezvous)
 {
+	abandon(rendezvous);
+	carried_fini(&rendezvous->carried);
 	rendezvous_directory_remove(table->config, rendezvous->token);
 	list_remove(&rendezvous->place);
 	let_go(rendezvous);
@@ -77,8 +117,10 @@ int rendezvous_table_add(
 	struct rendezvous *rendezvous = calloc(1, sizeof(*rendezvous));
 	unsigned char random[RENDEZVOUS_TOKEN_CHARACTERS / 2];
 
-	if (rendezvous)
+	if (rendezvous) {
 		rendezvous->terms = terms_new(RATE_UNLIMITED);
+		carried_init(&rendezvous->carried);
+	}
 	if (!rendezvous || !rendezvous->terms || RAND_bytes(random, sizeof(random)) != 1) {
 		discard(rendezvous);
 		return error_set(err, ERROR_LOCAL, "no memory or no randomness");
@@ -120,6 +162,11 @@ void rendezvous_table_await(struct rendezvous_table *table, const char *token)
 	rendezvous = find(table, token);
 	if (rendezvous)
 		atomic_store(&rendezvous->terms->patient, true);
+	if (rendezvous && rendezvous->migration) {
+		rendezvous->postcopy = true;
+		rendezvous->idle_turns = 0;
+		migration_set_phase(rendezvous->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
+	}
 	uv_mutex_unlock(&table->lock);
 }
 
@@ -178,6 +225,12 @@ static struct rendezvous *find_of(
 	return rendezvous && strcmp(rendezvous->peer, peer) == 0 ? rendezvous : NULL;
 }
 
+static void set_terms(struct rendezvous *rendezvous, struct terms *terms)
+{
+	terms_put(rendezvous->terms);
+	rendezvous->terms = terms_hold(terms);
+}
+
 int rendezvous_table_use(struct rendezvous_table *table, const char *peer, const char *token,
 	struct terms *terms, struct error *err)
 {
@@ -185,10 +238,8 @@ int rendezvous_table_use(struct rendezvous_table *table, const char *peer, const
 
 	uv_mutex_lock(&table->lock);
 	rendezvous = find_of(table, peer, token);
-	if (rendezvous) {
-		terms_put(rendezvous->terms);
-		rendezvous->terms = terms_hold(terms);
-	}
+	if (rendezvous)
+		set_terms(rendezvous, terms);
 	uv_mutex_unlock(&table->lock);
 	return rendezvous ? 0 : error_set(err, ERROR_USAGE, "no such rendezvous");
 }
@@ -248,4 +299,147 @@ int rendezvous_table_connect(struct rendezvous_table *table, const char *peer, c
 		*terms = terms_hold(rendezvous->terms);
 	uv_mutex_unlock(&table->lock);
 	return fd_take(&fd);
+}
+
+void rendezvous_table_carry(
+	struct rendezvous_table *table, const char *text, struct channel *channel)
+{
+	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+	struct rendezvous *rendezvous;
+	enum rendezvous_socket which;
+
+	if (!read_which(text, token, &which))
+		return;
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	if (rendezvous)
+		carried_add(&rendezvous->carried, which, channel);
+	uv_mutex_unlock(&table->lock);
+}
+
+/* Under the lock. Another migration of the same name from there has lost its source: libvirt moves
+ * a domain once at a time. */
+static void succeed(
+	struct rendezvous_table *table, struct rendezvous *next, const char *id, const char *vm)
+{
+	for (struct list *place = table->all.next; place != &table->all; place = place->next) {
+		struct rendezvous *older = LIST_MEMBER(place, struct rendezvous, place);
+		const struct migration_plan *plan;
+
+		if (older == next || !older->migration || strcmp(older->peer, next->peer) != 0)
+			continue;
+		plan = migration_plan(older->migration);
+		if (strcmp(plan->id, id) == 0) {
+			struct tunnel_figures figures = {0};
+
+			for (int i = 0; i < RENDEZVOUS_SOCKETS; i++)
+				carried_cut(&older->carried, (enum rendezvous_socket)i);
+			carried_figures(&older->carried, &figures);
+			next->before = older->before;
+			tunnel_figures_add(&next->before, &figures);
+			next->migration = older->migration;
+			next->postcopy = older->postcopy;
+			older->migration = NULL;
+		} else if (strcmp(plan->destination_vm, vm) == 0) {
+			abandon(older);
+		}
+	}
+}
+
+int rendezvous_table_enter(struct rendezvous_table *table, const char *token,
+	struct migrations *migrations, const struct migration_plan *plan, struct error *err)
+{
+	struct rendezvous *rendezvous;
+	int result = -1;
+
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	if (!rendezvous) {
+		error_set(err, ERROR_LOCAL, "the rendezvous is gone");
+	} else {
+		succeed(table, rendezvous, plan->id, plan->destination_vm);
+		if (!rendezvous->migration) {
+			rendezvous->migration = migrations_begin(migrations, plan, err);
+			if (rendezvous->migration)
+				migration_set_phase(
+					rendezvous->migration, PHASE_PRECOPY, GUEST_SOURCE);
+		}
+		if (rendezvous->migration) {
+			set_terms(rendezvous, migration_terms(rendezvous->migration));
+			result = 0;
+		}
+	}
+	uv_mutex_unlock(&table->lock);
+	return result;
+}
+
+/* @returns it with the lock, if it has a record; else NULL, without */
+static struct rendezvous *lock_recorded(struct rendezvous_table *table, const char *token)
+{
+	struct rendezvous *rendezvous;
+
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	if (rendezvous && rendezvous->migration)
+		return rendezvous;
+	uv_mutex_unlock(&table->lock);
+	return NULL;
+}
+
+static void watch_interruption(struct rendezvous *rendezvous)
+{
+	bool was_idle = rendezvous->idle_turns >= IDLE_TURNS;
+	bool idle;
+
+	rendezvous->idle_turns = carried_is_open(&rendezvous->carried, RENDEZVOUS_MIGRATE)
+		? 0
+		: rendezvous->idle_turns + 1;
+	idle = rendezvous->idle_turns >= IDLE_TURNS;
+	if (rendezvous->postcopy && idle != was_idle)
+		migration_set_phase(rendezvous->migration, idle ? PHASE_PAUSED : PHASE_POSTCOPY,
+			GUEST_DESTINATION);
+}
+
+void rendezvous_table_publish(struct rendezvous_table *table, const char *token)
+{
+	struct rendezvous *rendezvous = lock_recorded(table, token);
+	struct tunnel_figures figures = {0};
+	const struct config_peer *peer;
+
+	if (!rendezvous)
+		return;
+	peer = config_find_peer(table->config, rendezvous->peer);
+	figures.resume_deadline_ms = peer ? peer->resume_deadline_ms : 0;
+	carried_figures(&rendezvous->carried, &figures);
+	tunnel_figures_add(&figures, &rendezvous->before);
+	migration_set_tunnel(rendezvous->migration, &figures);
+	watch_interruption(rendezvous);
+	uv_mutex_unlock(&table->lock);
+}
+
+void rendezvous_table_finish(
+	struct rendezvous_table *table, const char *token, enum guest_place guest, bool running)
+{
+	struct rendezvous *rendezvous = lock_recorded(table, token);
+	struct migration_outcome outcome = {
+		.phase = PHASE_COMPLETED, .guest = guest, .running = running};
+
+	if (!rendezvous)
+		return;
+	if (guest == GUEST_SOURCE) {
+		outcome.phase = PHASE_FAILED;
+		error_set(&outcome.failure, ERROR_CANCELLED,
+			"%s has kept the guest: 'culvert status' there says why", rendezvous->peer);
+	}
+	end(rendezvous, &outcome);
+	uv_mutex_unlock(&table->lock);
+}
+
+bool rendezvous_table_leads(struct rendezvous_table *table, const char *token)
+{
+	bool leads = lock_recorded(table, token) != NULL;
+
+	if (leads)
+		uv_mutex_unlock(&table->lock);
+	return leads;
 }

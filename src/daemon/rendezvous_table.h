@@ -1,15 +1,19 @@
 /* The rendezvous that peers have asked for at this host, which is the destination: who may connect
- * to which.
+ * to which, what is carried through it, and the record of its migration, if its source has named
+ * one. All that a record says is the source's word.
  *
  * Threads: any.
  */
 #ifndef CULVERT_DAEMON_RENDEZVOUS_TABLE_H
 #define CULVERT_DAEMON_RENDEZVOUS_TABLE_H
 
+#include "daemon/migration.h"
 #include "daemon/rendezvous_directory.h"
 #include "daemon/terms.h"
 
+struct channel;
 struct rendezvous_table;
+struct terms;
 
 /** @config  outlives it */
 struct rendezvous_table *rendezvous_table_new(const struct config *config);
@@ -27,7 +31,7 @@ int rendezvous_table_add(
 /** Its guest runs here: what is connected waits for a lost link as long as the hypervisor stays */
 void rendezvous_table_await(struct rendezvous_table *table, const char *token);
 
-/** Remove it, with its directory */
+/** Remove it, with its directory. A record that has not ended does: nobody knows how */
 void rendezvous_table_remove(struct rendezvous_table *table, const char *token);
 
 /**
@@ -55,5 +59,32 @@ void rendezvous_table_hold(struct rendezvous_table *table, const char *token, bo
  */
 int rendezvous_table_connect(struct rendezvous_table *table, const char *peer, const char *which,
 	struct terms **terms, struct error *err);
+
+/** What was connected has a channel. @which  as above; nothing happens if it has gone meanwhile */
+void rendezvous_table_carry(
+	struct rendezvous_table *table, const char *which, struct channel *channel);
+
+/**
+ * Enter the migration that it is for.
+ *
+ * An earlier rendezvous of the same peer for the same migration gives up its record, and what still
+ * comes through it ends: its source has begun anew, or its daemon was killed.
+ *
+ * @errors  see migrations_begin()
+ */
+int rendezvous_table_enter(struct rendezvous_table *table, const char *token,
+	struct migrations *migrations, const struct migration_plan *plan, struct error *err);
+
+/** Of a rendezvous without a record nothing happens, and nothing is said, in these: */
+
+/** Write the figures of its channels into the record */
+void rendezvous_table_publish(struct rendezvous_table *table, const char *token);
+
+/** The source knows the end. @running  at the destination: whether it runs */
+void rendezvous_table_finish(
+	struct rendezvous_table *table, const char *token, enum guest_place guest, bool running);
+
+/** Whether it has a record that has not ended */
+bool rendezvous_table_leads(struct rendezvous_table *table, const char *token);
 
 #endif

@@ -5,6 +5,7 @@
 #include "daemon/journal.h"
 #include "daemon/keep.h"
 #include "daemon/outgoing.h"
+#include "daemon/outgoing_libvirt.h"
 
 static int restore(struct daemon *daemon, const struct journal_entry *entry, struct error *err)
 {
@@ -15,8 +16,10 @@ static int restore(struct daemon *daemon, const struct journal_entry *entry, str
 			"no [peer %s] in culvert.conf any more: put it back and start culvertd "
 			"again; keep the QEMUs on both hosts until then",
 			entry->plan.host);
-	return entry->plan.incoming ? incoming_restore(daemon, peer, entry, err)
-				    : outgoing_restore(daemon, peer, entry, err);
+	if (entry->plan.incoming)
+		return incoming_restore(daemon, peer, entry, err);
+	return entry->libvirt ? outgoing_libvirt_restore(daemon, peer, entry, err)
+			      : outgoing_restore(daemon, peer, entry, err);
 }
 
 static void take(void *argument, const struct journal_entry *entry)

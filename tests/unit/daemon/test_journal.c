@@ -37,6 +37,7 @@ static int tear_down(void **state)
 
 	(void)state;
 	json_decref(fixture.last.found);
+	json_decref(fixture.last.libvirt);
 	snprintf(command, sizeof(command), "rm -r %s", fixture.directory);
 	return system(command);
 }
@@ -57,8 +58,10 @@ static void take(void *argument, const struct journal_entry *found)
 	(void)argument;
 	fixture.count++;
 	json_decref(fixture.last.found);
+	json_decref(fixture.last.libvirt);
 	fixture.last = *found;
 	json_incref(fixture.last.found);
+	json_incref(fixture.last.libvirt);
 }
 
 static int read_all(void)
@@ -102,7 +105,20 @@ static void what_was_written_is_read(void **state)
 	assert_true(fixture.last.started);
 	assert_true(fixture.last.halted);
 	assert_true(json_equal(fixture.last.found, written.found));
+	assert_null(fixture.last.libvirt);
 	json_decref(written.found);
+}
+
+static void which_domain_of_libvirt_it_is_is_read(void **state)
+{
+	struct journal_entry written = entry();
+
+	(void)state;
+	written.libvirt = json_pack("{ss}", "uuid", "of the domain");
+	assert_int_equal(journal_write(fixture.directory, &written, &fixture.err), 0);
+	assert_int_equal(read_all(), 1);
+	assert_true(json_equal(fixture.last.libvirt, written.libvirt));
+	json_decref(written.libvirt);
 }
 
 static void a_second_entry_replaces_the_first(void **state)
@@ -228,6 +244,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_was_written_is_read),
+		TEST(which_domain_of_libvirt_it_is_is_read),
 		TEST(a_second_entry_replaces_the_first),
 		TEST(both_ends_of_a_migration_have_an_entry_each),
 		TEST(that_the_source_has_kept_the_guest_is_read),

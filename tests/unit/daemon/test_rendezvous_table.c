@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 #include "daemon/rendezvous_table.h"
+#include "daemon/terms.h"
 #include "io/socket.h"
 
 struct fixture {
 	char directory[32];
 	struct config config;
 	struct rendezvous_table *table;
+	struct migrations *migrations;
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	char path[CONFIG_SOCKET_BYTES]; /* where the hypervisor would listen */
 	struct terms *terms;            /* of who was connected last, held */
@@ -35,6 +37,7 @@ static int set_up(void **state)
 	fixture.config.runtime_directory = fixture.directory;
 	fixture.config.hypervisor_group = getgid();
 	fixture.table = rendezvous_table_new(&fixture.config);
+	fixture.migrations = migrations_new(NULL);
 	assert_int_equal(
 		rendezvous_table_add(fixture.table, "hosta", fixture.token, &fixture.err), 0);
 	rendezvous_socket_path(&fixture.config, fixture.token, RENDEZVOUS_MIGRATE, fixture.path);
@@ -49,6 +52,7 @@ static int tear_down(void **state)
 
 	terms_put(fixture->terms);
 	rendezvous_table_free(fixture->table);
+	migrations_free(fixture->migrations);
 	snprintf(path, sizeof(path), "%s/m", fixture->directory);
 	/* Whatever a test has made there is gone with its rendezvous. */
 	assert_int_equal(rmdir(path), 0);
@@ -238,6 +242,145 @@ static void a_source_lets_nobody_write(void **state)
 	assert_int_equal(stat(path, &what), -1);
 }
 
+static struct migration_plan plan(const char *id, const char *vm)
+{
+	struct migration_plan plan = {.incoming = true, .host = "hosta", .mode = MODE_HYBRID};
+
+	snprintf(plan.id, sizeof(plan.id), "%s", id);
+	snprintf(plan.vm, sizeof(plan.vm), "%s", vm);
+	snprintf(plan.destination_vm, sizeof(plan.destination_vm), "%s", vm);
+	return plan;
+}
+
+static void enter(struct fixture *fixture, const char *token, const char *id, const char *vm)
+{
+	struct migration_plan entered = plan(id, vm);
+
+	assert_int_equal(rendezvous_table_enter(fixture->table, token, fixture->migrations,
+				 &entered, &fixture->err),
+		0);
+	assert_true(rendezvous_table_leads(fixture->table, token));
+}
+
+/* The records say: "PHASE GUEST\n" each */
+static void assert_listed(struct fixture *fixture, const char *expected)
+{
+	json_t *list = migrations_list(fixture->migrations);
+	char text[200] = "";
+	json_t *record;
+	size_t i;
+
+	json_array_foreach(list, i, record)
+	{
+		size_t length = strlen(text);
+
+		snprintf(text + length, sizeof(text) - length, "%s %s\n",
+			json_string_value(json_object_get(record, "phase")),
+			json_string_value(json_object_get(record, "guest")));
+	}
+	json_decref(list);
+	assert_string_equal(text, expected);
+}
+
+static void its_source_says_how_far_the_migration_is_and_how_it_ended(void **state)
+{
+	struct fixture *fixture = *state;
+
+	enter(fixture, fixture->token, "0badcafe", "web1");
+	assert_listed(fixture, "precopy source\n");
+	rendezvous_table_await(fixture->table, fixture->token);
+	assert_listed(fixture, "postcopy destination\n");
+	rendezvous_table_finish(fixture->table, fixture->token, GUEST_DESTINATION, true);
+	assert_false(rendezvous_table_leads(fixture->table, fixture->token));
+	assert_listed(fixture, "completed destination\n");
+	/* Once is the end. */
+	rendezvous_table_await(fixture->table, fixture->token);
+	rendezvous_table_finish(fixture->table, fixture->token, GUEST_SOURCE, false);
+	assert_listed(fixture, "completed destination\n");
+}
+
+static void a_migration_whose_source_leaves_without_a_word_ended_nobody_knows_how(void **state)
+{
+	struct fixture *fixture = *state;
+
+	enter(fixture, fixture->token, "0badcafe", "web1");
+	rendezvous_table_remove(fixture->table, fixture->token);
+	assert_listed(fixture, "failed unknown\n");
+}
+
+static void a_second_rendezvous_takes_the_record_of_the_first(void **state)
+{
+	struct fixture *fixture = *state;
+	char second[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+
+	enter(fixture, fixture->token, "0badcafe", "web1");
+	rendezvous_table_await(fixture->table, fixture->token);
+	assert_int_equal(rendezvous_table_add(fixture->table, "hosta", second, &fixture->err), 0);
+	enter(fixture, second, "0badcafe", "web1");
+	assert_false(rendezvous_table_leads(fixture->table, fixture->token));
+	rendezvous_table_remove(fixture->table, fixture->token);
+	assert_listed(fixture, "postcopy destination\n");
+}
+
+static void another_peer_takes_no_record(void **state)
+{
+	struct fixture *fixture = *state;
+	struct migration_plan entered = plan("0badcafe", "web1");
+	char second[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+
+	strcpy(entered.host, "hostc");
+	enter(fixture, fixture->token, "0badcafe", "web1");
+	assert_int_equal(rendezvous_table_add(fixture->table, "hostc", second, &fixture->err), 0);
+	assert_int_equal(rendezvous_table_enter(fixture->table, second, fixture->migrations,
+				 &entered, &fixture->err),
+		-1);
+	assert_int_equal(fixture->err.code, ERROR_USAGE);
+	assert_true(rendezvous_table_leads(fixture->table, fixture->token));
+	assert_listed(fixture, "precopy source\n");
+}
+
+static void a_source_that_has_forgotten_its_migration_can_begin_anew(void **state)
+{
+	struct fixture *fixture = *state;
+	char second[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+
+	enter(fixture, fixture->token, "0badcafe", "web1");
+	assert_int_equal(rendezvous_table_add(fixture->table, "hosta", second, &fixture->err), 0);
+	enter(fixture, second, "00000001", "web1");
+	assert_listed(fixture, "failed unknown\nprecopy source\n");
+}
+
+static void a_source_that_comes_back_says_how_it_ended_after_all(void **state)
+{
+	struct fixture *fixture = *state;
+	char second[RENDEZVOUS_TOKEN_CHARACTERS + 1];
+
+	enter(fixture, fixture->token, "0badcafe", "web1");
+	rendezvous_table_remove(fixture->table, fixture->token);
+	assert_int_equal(rendezvous_table_add(fixture->table, "hosta", second, &fixture->err), 0);
+	enter(fixture, second, "0badcafe", "web1");
+	rendezvous_table_finish(fixture->table, second, GUEST_SOURCE, false);
+	assert_listed(fixture, "failed source\n");
+}
+
+static void what_comes_for_a_migration_has_its_terms(void **state)
+{
+	struct fixture *fixture = *state;
+	int listener = listen_at(fixture, fixture->path);
+	char which[RENDEZVOUS_TOKEN_CHARACTERS + 64];
+	struct terms *terms;
+	int fd;
+
+	enter(fixture, fixture->token, "0badcafe", "web1");
+	snprintf(which, sizeof(which), "%s.migrate", fixture->token);
+	fd = rendezvous_table_connect(fixture->table, "hosta", which, &terms, &fixture->err);
+	assert_true(fd >= 0);
+	assert_non_null(terms);
+	terms_put(terms);
+	close(fd);
+	close(listener);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -254,6 +397,13 @@ int main(void)
 		TEST(what_was_removed_is_unknown_and_gone),
 		TEST(what_a_killed_daemon_left_is_removed),
 		TEST(a_source_lets_nobody_write),
+		TEST(its_source_says_how_far_the_migration_is_and_how_it_ended),
+		TEST(a_migration_whose_source_leaves_without_a_word_ended_nobody_knows_how),
+		TEST(a_second_rendezvous_takes_the_record_of_the_first),
+		TEST(another_peer_takes_no_record),
+		TEST(a_source_that_has_forgotten_its_migration_can_begin_anew),
+		TEST(a_source_that_comes_back_says_how_it_ended_after_all),
+		TEST(what_comes_for_a_migration_has_its_terms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
