@@ -78,6 +78,7 @@ static void publish(struct outgoing_libvirt *outgoing)
 		outgoing->switched = true;
 		migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
 		migration_set_waiting(outgoing->migration, "");
+		outgoing->waits = false;
 		if (!outgoing->switch_told)
 			rendezvous_switch(outgoing->rendezvous);
 		outgoing->switch_told = true;
@@ -160,13 +161,19 @@ static int run_once(struct outgoing_libvirt *outgoing, struct error *err)
 	return 0;
 }
 
-static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
+static void tell_waiting(struct outgoing_libvirt *outgoing, const char *what)
 {
 	migration_set_phase(outgoing->migration,
 		outgoing->switched ? PHASE_PAUSED : PHASE_FINISHING,
 		outgoing->switched ? GUEST_DESTINATION : GUEST_UNKNOWN);
 	migration_set_waiting(outgoing->migration, what);
+	outgoing->waits = true;
 	publish_tunnel(outgoing);
+}
+
+static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
+{
+	tell_waiting(outgoing, what);
 	usleep(RETRY_US);
 	outgoing_libvirt_take_requests(outgoing);
 }
@@ -190,6 +197,11 @@ static bool resume(struct outgoing_libvirt *outgoing)
 	log_event_limited(LOG_WARNING, "migration.interrupted", "migration=%s reason=\"%s\"",
 		outgoing->plan.id, outgoing->failure.message);
 	outgoing->resume = outgoing->switched = true;
+	/* Its call may never return: docs/LIBVIRT.md. */
+	if (!outgoing->waits)
+		tell_waiting(outgoing,
+			"libvirt is asked to go on with post-copy, which it cannot while the QEMU "
+			"on the destination waits for a page; keep the domain on both hosts");
 	if (!outgoing_libvirt_reach(outgoing, &err) || run_once(outgoing, &err) < 0) {
 		wait_to_resume(outgoing, &err);
 		return false;
