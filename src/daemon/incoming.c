@@ -291,6 +291,10 @@ static bool over(const struct incoming *incoming)
 	if (incoming->lines && *incoming->rendezvous &&
 		rendezvous_table_leads(daemon->rendezvous, incoming->rendezvous))
 		return false; /* libvirt, and its source tells how it ends */
+	if (*incoming->rendezvous &&
+		rendezvous_table_used_up(daemon->rendezvous, incoming->rendezvous))
+		/* Of a killed daemon: its channel would wait for a link as long as it may. */
+		return true;
 	return !incoming->lines || (atomic_load(&daemon->stopping) && !incoming->migration);
 }
 

@@ -83,6 +83,7 @@ static void publish(struct outgoing_libvirt *outgoing)
 		migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
 		migration_set_waiting(outgoing->migration, "");
 		(void)rendezvous_await(outgoing->rendezvous);
+		outgoing->waits = false;
 	}
 }
 
@@ -170,7 +171,7 @@ static bool is_carrying(struct outgoing_libvirt *outgoing)
 	return outgoing->rendezvous && rendezvous_is_carrying(outgoing->rendezvous);
 }
 
-static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
+static void tell_waiting(struct outgoing_libvirt *outgoing, const char *what)
 {
 	enum migration_phase phase = !outgoing->switched ? PHASE_FINISHING
 		: is_carrying(outgoing)                  ? PHASE_POSTCOPY
@@ -179,7 +180,13 @@ static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
 	migration_set_phase(
 		outgoing->migration, phase, outgoing->switched ? GUEST_DESTINATION : GUEST_UNKNOWN);
 	migration_set_waiting(outgoing->migration, what);
+	outgoing->waits = true;
 	publish_tunnel(outgoing);
+}
+
+static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
+{
+	tell_waiting(outgoing, what);
 	usleep(RETRY_US);
 	outgoing_libvirt_take_requests(outgoing);
 }
@@ -203,6 +210,11 @@ static bool resume(struct outgoing_libvirt *outgoing)
 	log_event_limited(LOG_WARNING, "migration.interrupted", "migration=%s reason=\"%s\"",
 		outgoing->plan.id, outgoing->failure.message);
 	outgoing->resume = outgoing->switched = true;
+	/* Its call may never return: docs/LIBVIRT.md. */
+	if (!outgoing->waits)
+		tell_waiting(outgoing,
+			"libvirt is asked to go on with post-copy, which it cannot while the QEMU "
+			"on the destination waits for a page; keep the domain on both hosts");
 	if (!outgoing_libvirt_reach(outgoing, &err) || run_once(outgoing, &err) < 0) {
 		wait_to_resume(outgoing, &err);
 		return false;

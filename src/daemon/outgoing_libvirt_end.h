@@ -30,6 +30,7 @@ struct outgoing_libvirt {
 	bool switch_requested;
 	bool cancel_requested;
 	bool switched;
+	bool waits;             /* the operator is told for what */
 	bool restored;          /* from the journal of a culvertd that was killed */
 	bool left;              /* to the next culvertd */
 	enum libvirt_hold here; /* as both were asked last, and how often that was the same */

@@ -32,6 +32,7 @@ struct rendezvous {
 	struct migration *migration;  /* NULL: none, or it has ended */
 	bool postcopy;                /* its source has said so */
 	unsigned idle_turns;
+	bool used_up;
 };
 
 struct rendezvous_table {
@@ -340,6 +341,7 @@ static void succeed(
 			next->migration = older->migration;
 			next->postcopy = older->postcopy;
 			older->migration = NULL;
+			older->used_up = true;
 		} else if (strcmp(plan->destination_vm, vm) == 0) {
 			abandon(older);
 		}
@@ -442,4 +444,16 @@ bool rendezvous_table_leads(struct rendezvous_table *table, const char *token)
 	if (leads)
 		uv_mutex_unlock(&table->lock);
 	return leads;
+}
+
+bool rendezvous_table_used_up(struct rendezvous_table *table, const char *token)
+{
+	const struct rendezvous *rendezvous;
+	bool used_up;
+
+	uv_mutex_lock(&table->lock);
+	rendezvous = find(table, token);
+	used_up = rendezvous && rendezvous->used_up;
+	uv_mutex_unlock(&table->lock);
+	return used_up;
 }

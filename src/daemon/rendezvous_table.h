@@ -87,4 +87,7 @@ void rendezvous_table_finish(
 /** Whether it has a record that has not ended */
 bool rendezvous_table_leads(struct rendezvous_table *table, const char *token);
 
+/** Whether a later one has taken its record: it is of no more use */
+bool rendezvous_table_used_up(struct rendezvous_table *table, const char *token);
+
 #endif

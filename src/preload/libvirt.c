@@ -7,21 +7,33 @@
  * or for a host that is no peer of this one, are left alone. docs/LIBVIRT.md names its limits.
  */
 #include <dlfcn.h>
-#include <jansson.h>
 #include <libvirt/libvirt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/client.h"
-
-/* culvertd waits for its peer so long: for each of its addresses as long as a link may take */
-#define RENDEZVOUS_TIMEOUT_MS 60000
+#include "preload/meeting.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
-typedef int (*migrate_function)(virDomainPtr domain, const char *uri,
-	virTypedParameterPtr parameters, unsigned count, unsigned flags);
+#define TUNNEL ((unsigned long)VIR_MIGRATE_TUNNELLED | (unsigned long)VIR_MIGRATE_PEER2PEER)
+
+/* What these functions are in libvirt itself */
+union original {
+	void *object; /* POSIX gives functions and objects the same pointers. */
+	int (*to_uri)(virDomainPtr domain, const char *uri, unsigned long flags, const char *name,
+		unsigned long bandwidth);
+	int (*to_uri2)(virDomainPtr domain, const char *uri, const char *migrate_uri,
+		const char *description, unsigned long flags, const char *name,
+		unsigned long bandwidth);
+	int (*to_uri3)(virDomainPtr domain, const char *uri, virTypedParameterPtr list,
+		unsigned count, unsigned flags);
+	virDomainPtr (*migrate)(virDomainPtr domain, virConnectPtr destination, unsigned long flags,
+		const char *name, const char *uri, unsigned long bandwidth);
+	virDomainPtr (*migrate2)(virDomainPtr domain, virConnectPtr destination,
+		const char *description, unsigned long flags, const char *name, const char *uri,
+		unsigned long bandwidth);
+};
 
 /* Parameters of one call, copied */
 struct parameters {
@@ -30,122 +42,14 @@ struct parameters {
 	int most;
 };
 
-static migrate_function original(void)
+static union original original(const char *name)
 {
-	/* POSIX gives functions and objects the same pointers. */
-	union {
-		void *object;
-		migrate_function function;
-	} found = {.object = dlsym(RTLD_NEXT, "virDomainMigrateToURI3")};
-
-	return found.function;
-}
-
-static const char *socket_path(void)
-{
-	const char *path = getenv("CULVERT_SOCKET");
-
-	return path ? path : CLIENT_SOCKET;
+	return (union original){.object = dlsym(RTLD_NEXT, name)};
 }
 
 static void warn(const char *why)
 {
 	fprintf(stderr, "libculvert-libvirt: not through Culvert: %s\n", why);
-}
-
-/* "qemu+ssh://root@hostb:22/system": "hostb". @returns false: there is none in it */
-static bool host_of(const char *uri, char *host, size_t size)
-{
-	const char *start = uri ? strstr(uri, "://") : NULL;
-	size_t length;
-	const char *at;
-
-	if (!start)
-		return false;
-	start += strlen("://");
-	length = strcspn(start, "/?");
-	at = memchr(start, '@', length);
-	if (at) {
-		length -= (size_t)(at + 1 - start);
-		start = at + 1;
-	}
-	if (*start == '[') {
-		start++;
-		length = strcspn(start, "]");
-	} else {
-		length = strcspn(start, ":/?") < length ? strcspn(start, ":/?") : length;
-	}
-	if (length == 0 || length >= size)
-		return false;
-	memcpy(host, start, length);
-	host[length] = '\0';
-	return true;
-}
-
-/* Whether @address, "10.0.0.2:16520" or "[::1]:16520", is of @host */
-static bool is_address_of(const char *address, const char *host)
-{
-	size_t length = strlen(host);
-
-	address += *address == '[';
-	return strncmp(address, host, length) == 0 &&
-		(address[length] == ':' || address[length] == ']');
-}
-
-static bool peer_is(const json_t *peer, const char *host)
-{
-	const char *name = json_string_value(json_object_get(peer, "name"));
-	const char *identity = json_string_value(json_object_get(peer, "identity"));
-	const json_t *address;
-	size_t i;
-
-	if ((name && strcmp(name, host) == 0) || (identity && strcmp(identity, host) == 0))
-		return true;
-	json_array_foreach(json_object_get(peer, "addresses"), i, address)
-	{
-		if (json_is_string(address) && is_address_of(json_string_value(address), host))
-			return true;
-	}
-	return false;
-}
-
-/* The peer that @host is: its name, address or identity. @returns a new reference, or NULL */
-static json_t *find_peer(struct client *client, const char *host, struct error *err)
-{
-	json_t *answer = NULL;
-	json_t *found = NULL;
-	json_t *peer;
-	size_t i;
-
-	if (client_call(client, "peers", NULL, RENDEZVOUS_TIMEOUT_MS, &answer, err) < 0)
-		return NULL;
-	json_array_foreach(json_object_get(answer, "peers"), i, peer)
-	{
-		if (!found && peer_is(peer, host))
-			found = json_incref(json_object_get(peer, "name"));
-	}
-	json_decref(answer);
-	if (!found)
-		error_set(err, ERROR_USAGE, "'%s' is no peer of this host", host);
-	return found;
-}
-
-/* @returns the URIs, a new reference, and the client that holds the rendezvous; or NULL */
-static json_t *meet(const char *host, struct client **client, struct error *err)
-{
-	json_t *answer = NULL;
-	json_t *peer;
-
-	*client = client_open(socket_path(), err);
-	if (!*client)
-		return NULL;
-	peer = find_peer(*client, host, err);
-	if (peer &&
-		client_call(*client, "rendezvous", json_pack("{so}", "host", peer),
-			RENDEZVOUS_TIMEOUT_MS, &answer, err) == 0)
-		return answer;
-	client_free(*client);
-	return NULL;
 }
 
 /* All but the URIs, which are ours to give. @returns 0, or -1: no memory */
@@ -173,11 +77,16 @@ static int copy(struct parameters *copied, virTypedParameterPtr list, unsigned c
 	return 0;
 }
 
-static int add(struct parameters *copied, const char *key, const json_t *uri)
+static int add(struct parameters *copied, const char *key, const char *value)
 {
-	return json_is_string(uri) ? virTypedParamsAddString(&copied->list, &copied->count,
-					     &copied->most, key, json_string_value(uri))
-				   : -1;
+	return value
+		? virTypedParamsAddString(&copied->list, &copied->count, &copied->most, key, value)
+		: -1;
+}
+
+static const char *uri_of(const json_t *uris, const char *key)
+{
+	return json_string_value(json_object_get(uris, key));
 }
 
 /* With the URIs of a rendezvous. @returns what libvirt returned */
@@ -188,40 +97,170 @@ static int migrate_there(virDomainPtr domain, const json_t *uris, virTypedParame
 	int result = -1;
 
 	if (copy(&copied, list, count) == 0 &&
-		add(&copied, VIR_MIGRATE_PARAM_URI, json_object_get(uris, "migrate_uri")) == 0 &&
-		add(&copied, VIR_MIGRATE_PARAM_DISKS_URI, json_object_get(uris, "disks_uri")) == 0)
-		result = original()(domain, json_string_value(json_object_get(uris, "libvirt_uri")),
-			copied.list, (unsigned)copied.count,
-			flags & ~(unsigned)VIR_MIGRATE_TUNNELLED);
+		add(&copied, VIR_MIGRATE_PARAM_URI, uri_of(uris, "migrate_uri")) == 0 &&
+		add(&copied, VIR_MIGRATE_PARAM_DISKS_URI, uri_of(uris, "disks_uri")) == 0)
+		result = original("virDomainMigrateToURI3")
+				 .to_uri3(domain, uri_of(uris, "libvirt_uri"), copied.list,
+					 (unsigned)copied.count,
+					 flags & ~(unsigned)VIR_MIGRATE_TUNNELLED);
 	virTypedParamsFree(copied.list, copied.count);
 	return result;
 }
 
-static int migrate(virDomainPtr domain, const char *uri, virTypedParameterPtr list, unsigned count,
-	unsigned flags)
+/* @taken    whether it was taken over: else nothing has happened
+ * @returns  what libvirt returned */
+static int migrate(virDomainPtr domain, const struct meeting_hosts *hosts,
+	virTypedParameterPtr list, unsigned count, unsigned long flags, bool *taken)
 {
 	struct client *client;
 	struct error err;
-	char host[256];
-	json_t *uris;
+	json_t *uris = meeting_begin(hosts, &client, &err);
 	int result;
 
-	if (!(flags & VIR_MIGRATE_TUNNELLED) || !(flags & VIR_MIGRATE_PEER2PEER) ||
-		!host_of(uri, host, sizeof(host)))
-		return original()(domain, uri, list, count, flags);
-	uris = meet(host, &client, &err);
+	*taken = uris != NULL;
 	if (!uris) {
 		warn(err.message);
-		return original()(domain, uri, list, count, flags);
+		return -1;
 	}
-	result = migrate_there(domain, uris, list, count, flags);
+	result = migrate_there(domain, uris, list, count, (unsigned)flags);
 	json_decref(uris);
 	client_free(client);
 	return result;
 }
 
+/* What the older functions have as arguments. @returns 0, or -1: no memory, or out of range */
+static int gather(struct parameters *gathered, const char *description, const char *name,
+	unsigned long bandwidth)
+{
+	*gathered = (struct parameters){0};
+	if ((description && add(gathered, VIR_MIGRATE_PARAM_DEST_XML, description) < 0) ||
+		(name && add(gathered, VIR_MIGRATE_PARAM_DEST_NAME, name) < 0))
+		return -1;
+	return bandwidth > 0 ? virTypedParamsAddULLong(&gathered->list, &gathered->count,
+				       &gathered->most, VIR_MIGRATE_PARAM_BANDWIDTH, bandwidth)
+			     : 0;
+}
+
+static int migrate_old(virDomainPtr domain, const struct meeting_hosts *hosts,
+	const char *description, const char *name, unsigned long bandwidth, unsigned long flags,
+	bool *taken)
+{
+	struct parameters gathered;
+	int result = -1;
+
+	*taken = false;
+	if (gather(&gathered, description, name, bandwidth) == 0)
+		result = migrate(
+			domain, hosts, gathered.list, (unsigned)gathered.count, flags, taken);
+	virTypedParamsFree(gathered.list, gathered.count);
+	return result;
+}
+
+/* @returns whether a call asks for the tunnel, to a host that its URI names */
+static bool is_meant(unsigned long flags, const char *uri, struct meeting_hosts *hosts)
+{
+	*hosts = (struct meeting_hosts){0};
+	return (flags & TUNNEL) == TUNNEL && meeting_host(uri, hosts->names[0], MEETING_HOST_BYTES);
+}
+
+/* ... or a connection to it. What its URI calls it goes before what it calls itself: behind a unix
+ * socket there is no other. */
+static bool is_meant_by(unsigned long flags, virConnectPtr destination, struct meeting_hosts *hosts)
+{
+	char *uri;
+	char *name;
+	bool found;
+
+	*hosts = (struct meeting_hosts){0};
+	if ((flags & TUNNEL) != TUNNEL || !destination)
+		return false;
+	uri = virConnectGetURI(destination);
+	name = virConnectGetHostname(destination);
+	found = meeting_host(uri, hosts->names[0], MEETING_HOST_BYTES);
+	if (name && strlen(name) < MEETING_HOST_BYTES)
+		strcpy(hosts->names[found ? 1 : 0], name);
+	free(uri);
+	free(name);
+	return *hosts->names[0] != '\0';
+}
+
+/* The domain that has arrived, as libvirt's functions of these names return it */
+static virDomainPtr arrived(
+	virDomainPtr domain, virConnectPtr destination, const char *name, int result)
+{
+	if (result < 0)
+		return NULL;
+	return virDomainLookupByName(destination, name ? name : virDomainGetName(domain));
+}
+
 EXPORTED int virDomainMigrateToURI3(virDomainPtr domain, const char *uri, virTypedParameterPtr list,
 	unsigned count, unsigned flags)
 {
-	return migrate(domain, uri, list, count, flags);
+	struct meeting_hosts hosts;
+	bool taken = false;
+	int result = -1;
+
+	if (is_meant(flags, uri, &hosts))
+		result = migrate(domain, &hosts, list, count, flags, &taken);
+	return taken ? result
+		     : original("virDomainMigrateToURI3").to_uri3(domain, uri, list, count, flags);
+}
+
+EXPORTED int virDomainMigrateToURI2(virDomainPtr domain, const char *uri, const char *migrate_uri,
+	const char *description, unsigned long flags, const char *name, unsigned long bandwidth)
+{
+	struct meeting_hosts hosts;
+	bool taken = false;
+	int result = -1;
+
+	if (is_meant(flags, uri, &hosts))
+		result = migrate_old(domain, &hosts, description, name, bandwidth, flags, &taken);
+	return taken
+		? result
+		: original("virDomainMigrateToURI2")
+			  .to_uri2(domain, uri, migrate_uri, description, flags, name, bandwidth);
+}
+
+EXPORTED int virDomainMigrateToURI(virDomainPtr domain, const char *uri, unsigned long flags,
+	const char *name, unsigned long bandwidth)
+{
+	struct meeting_hosts hosts;
+	bool taken = false;
+	int result = -1;
+
+	if (is_meant(flags, uri, &hosts))
+		result = migrate_old(domain, &hosts, NULL, name, bandwidth, flags, &taken);
+	return taken
+		? result
+		: original("virDomainMigrateToURI").to_uri(domain, uri, flags, name, bandwidth);
+}
+
+EXPORTED virDomainPtr virDomainMigrate2(virDomainPtr domain, virConnectPtr destination,
+	const char *description, unsigned long flags, const char *name, const char *uri,
+	unsigned long bandwidth)
+{
+	struct meeting_hosts hosts;
+	bool taken = false;
+	int result = -1;
+
+	if (is_meant_by(flags, destination, &hosts))
+		result = migrate_old(domain, &hosts, description, name, bandwidth, flags, &taken);
+	return taken
+		? arrived(domain, destination, name, result)
+		: original("virDomainMigrate2")
+			  .migrate2(domain, destination, description, flags, name, uri, bandwidth);
+}
+
+EXPORTED virDomainPtr virDomainMigrate(virDomainPtr domain, virConnectPtr destination,
+	unsigned long flags, const char *name, const char *uri, unsigned long bandwidth)
+{
+	struct meeting_hosts hosts;
+	bool taken = false;
+	int result = -1;
+
+	if (is_meant_by(flags, destination, &hosts))
+		result = migrate_old(domain, &hosts, NULL, name, bandwidth, flags, &taken);
+	return taken ? arrived(domain, destination, name, result)
+		     : original("virDomainMigrate")
+			       .migrate(domain, destination, flags, name, uri, bandwidth);
 }

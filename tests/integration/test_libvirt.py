@@ -1,5 +1,6 @@
 """Domains of two real libvirts, moved by `culvert migrate` and by libvirt's own clients."""
 
+import pathlib
 import time
 
 import pytest
@@ -22,6 +23,7 @@ from lab.wait import wait_until
 
 # A post-copy lasts long enough to be disturbed.
 VERY_SLOW = "60mbit"
+CLIENT = pathlib.Path(__file__).with_name("libvirt_client.py")
 URIS = ("--desturi", "{libvirt_uri}", "--migrateuri", "{migrate_uri}", "--disks-uri", "{disks_uri}")
 
 
@@ -75,6 +77,35 @@ def test_the_flag_itself(hosts, daemons, kernel):
     assert domain.state_on(hosts.a).startswith("running")
     done = tunnelled(daemons[0], *exec_words(daemons[0]))
     assert done.returncode == 0, done.stderr + daemons[0].log_text()
+    assert_arrived(domain, hosts)
+
+
+@pytest.mark.parametrize(
+    "function, uri",
+    [
+        ("migrateToURI", "qemu+tcp://hostb/system"),
+        ("migrateToURI2", "qemu+tcp://hostb/system"),
+        ("migrate", "qemu+tcp://hostb/system"),
+        ("migrate2", "qemu+unix:///system?socket=/run/culvert/peers/hostb/libvirt.sock"),
+    ],
+)
+def test_older_functions_with_the_flag_move_it_in_postcopy(hosts, daemons, kernel, function, uri):
+    domain = begin(hosts, kernel, BUSY)
+    hosts.shape(VERY_SLOW)
+    words = ["/usr/bin/python3", CLIENT, function, "web1", uri]
+    refused = hosts.a.run(*words, check=False)
+    assert "post-copy is not supported with tunnelled migration" in refused.stderr
+    process = daemons[0].spawn_culvert("exec", "--", *words)
+    wait_until(
+        # Refused until QEMU itself migrates
+        lambda: hosts.a.virsh("migrate-postcopy", "web1", check=False).returncode == 0
+        or process.poll() is not None,
+        "post-copy", timeout=60, interval=0.5,
+    )  # fmt: skip
+    assert process.poll() is None, process.stderr.read()
+    hosts.shape(None)
+    assert process.wait(timeout=60) == 0, process.stderr.read()
+    assert process.stdout.read() == ("" if "URI" in function else "web1\n")
     assert_arrived(domain, hosts)
 
 

@@ -318,6 +318,8 @@ static void a_second_rendezvous_takes_the_record_of_the_first(void **state)
 	assert_int_equal(rendezvous_table_add(fixture->table, "hosta", second, &fixture->err), 0);
 	enter(fixture, second, "0badcafe", "web1");
 	assert_false(rendezvous_table_leads(fixture->table, fixture->token));
+	assert_true(rendezvous_table_used_up(fixture->table, fixture->token));
+	assert_false(rendezvous_table_used_up(fixture->table, second));
 	rendezvous_table_remove(fixture->table, fixture->token);
 	assert_listed(fixture, "postcopy destination\n");
 }
