@@ -6,6 +6,7 @@ keeps in /run, /etc/libvirt and the like lies below its directory.
 
 import json
 import pathlib
+import signal
 import string
 import subprocess
 import uuid
@@ -106,10 +107,17 @@ class LibvirtHost(Host):
         )
 
     def start_libvirt(self):
-        self.spawn("libvirtd", "--listen", "--timeout", "0", log=self.log_directory / "libvirtd.out")
+        self.libvirtd = self.spawn(
+            "libvirtd", "--listen", "--timeout", "0", log=self.log_directory / "libvirtd.out"
+        )
         wait_until(lambda: self.virsh("version", check=False).returncode == 0,
                    f"{self.name}: libvirtd", timeout=30)  # fmt: skip
         return self
+
+    def stop_libvirt(self, number=signal.SIGTERM):
+        """Its domains go on without it."""
+        self.libvirtd.send_signal(number)
+        self.libvirtd.wait(timeout=30)
 
     def virsh(self, *words, check=True, timeout=120):
         return self.run("virsh", "-q", "-c", URI, *words, check=check, timeout=timeout)
