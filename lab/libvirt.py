@@ -38,8 +38,11 @@ def _propagation():
 
 
 class LibvirtHost(Host):
-    """qemu_settings  more lines for its qemu.conf, and `names` {name: address} for its /etc/hosts;
-    both before up()
+    """Before up():
+
+    qemu_settings  more lines for its qemu.conf
+    qemu_user      who its QEMUs are; any but root is confined to what Debian's settings leave it
+    names          {name: address}, for its /etc/hosts
     """
 
     def __init__(self, name, namespace, address, directory):
@@ -47,6 +50,7 @@ class LibvirtHost(Host):
         self.root = self.directory / "root"
         self._holder = None
         self.qemu_settings = []
+        self.qemu_user = "root"
         self.names = {}
 
     def command(self, *words):
@@ -98,11 +102,13 @@ class LibvirtHost(Host):
             f'listen_tls = 0\nlisten_tcp = 1\nlisten_addr = "{self.address}"\nauth_tcp = "none"\n'
             'log_outputs = "2:file:/var/log/libvirt/libvirtd.log"\n'
         )
+        root = self.qemu_user == "root"
         # No security driver, cgroups or mounts of its own: what this machine may lack.
         (etc / "qemu.conf").write_text(
-            'security_driver = "none"\nuser = "root"\ngroup = "root"\ndynamic_ownership = 0\n'
+            f'security_driver = "none"\nuser = "{self.qemu_user}"\ngroup = "{self.qemu_user}"\n'
             "namespaces = []\ncgroup_controllers = []\n"
-            'stdio_handler = "file"\nremember_owner = 0\nclear_emulator_capabilities = 0\n'
+            'stdio_handler = "file"\nremember_owner = 0\n'
+            + ("dynamic_ownership = 0\nclear_emulator_capabilities = 0\n" if root else "")
             + "".join(f"{line}\n" for line in self.qemu_settings)
         )
 
@@ -114,10 +120,10 @@ class LibvirtHost(Host):
                    f"{self.name}: libvirtd", timeout=30)  # fmt: skip
         return self
 
-    def stop_libvirt(self, number=signal.SIGTERM):
-        """Its domains go on without it."""
+    def stop_libvirt(self, number=signal.SIGTERM, timeout=30):
+        """Its domains go on without it. It does not end before its calls do, unless it is killed."""
         self.libvirtd.send_signal(number)
-        self.libvirtd.wait(timeout=30)
+        wait_until(lambda: self.libvirtd.poll() is not None, f"{self.name}: libvirtd's end", timeout)
 
     def virsh(self, *words, check=True, timeout=120):
         return self.run("virsh", "-q", "-c", URI, *words, check=check, timeout=timeout)

@@ -80,12 +80,25 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 	return switch_policy_parse(policy ? policy : "auto", &plan->policy, err);
 }
 
+/* It is no bare QEMU, says @err, and @why libvirt cannot be asked for it. */
+static int tell_neither(const struct error *why, struct error *err)
+{
+	struct error bare = *err;
+
+	if (bare.code != ERROR_LOCAL)
+		return -1;
+	return error_set(err, ERROR_LOCAL,
+		"%.340s; or, if it is a domain of libvirt, start that (systemctl start libvirtd): "
+		"%.200s",
+		bare.message, why->message);
+}
+
 /* A bare QEMU is known by its QMP socket, a domain of libvirt by its name or UUID. Who names a
  * libvirt means its domain, whatever else is called so. */
 static int start_migration(struct daemon *daemon, struct migration_plan *plan, struct error *err)
 {
 	const char *given = libvirt_options_given(&plan->libvirt);
-	struct error ignored;
+	struct error why;
 
 	if (!*plan->libvirt.uri && qemu_has_socket(daemon->config->qmp_directory, plan->vm)) {
 		if (!given)
@@ -94,9 +107,14 @@ static int start_migration(struct daemon *daemon, struct migration_plan *plan, s
 			"'%s' is a bare QEMU, and '%s' is for a domain of libvirt only", plan->vm,
 			given);
 	}
-	if (given || outgoing_libvirt_knows(plan->vm, &ignored))
+	if (given || outgoing_libvirt_knows(plan->vm, &why))
 		return outgoing_libvirt_start(daemon, plan, err);
-	return outgoing_start(daemon, plan, err);
+	if (outgoing_start(daemon, plan, err) == 0)
+		return 0;
+	/* The code of a libvirt that answers, and has no such domain */
+	if (why.code == ERROR_USAGE || qemu_has_socket(daemon->config->qmp_directory, plan->vm))
+		return -1;
+	return tell_neither(&why, err);
 }
 
 static json_t *migrate(struct daemon *daemon, const json_t *arguments, struct error *err)

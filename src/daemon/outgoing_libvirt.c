@@ -364,7 +364,7 @@ static int check_here(struct libvirt *libvirt, const struct migration_plan *plan
 static int begin(struct outgoing_libvirt *outgoing, struct error *err)
 {
 	if (preflight_libvirt(outgoing->daemon, outgoing->peer, outgoing->libvirt,
-		    outgoing->their_uri, err) < 0 ||
+		    outgoing->plan.mode, outgoing->their_uri, err) < 0 ||
 		check_there(outgoing, err) < 0)
 		return -1;
 	migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);
