@@ -4,7 +4,9 @@ Such a host has mounts of its own, so that both have the same paths, as libvirt 
 keeps in /run, /etc/libvirt and the like lies below its directory.
 """
 
+import contextlib
 import json
+import os
 import pathlib
 import signal
 import string
@@ -125,6 +127,15 @@ class LibvirtHost(Host):
         self.libvirtd.send_signal(number)
         wait_until(lambda: self.libvirtd.poll() is not None, f"{self.name}: libvirtd's end", timeout)
 
+    @contextlib.contextmanager
+    def hung_libvirt(self):
+        """It takes connections, and says nothing."""
+        self.libvirtd.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.libvirtd.send_signal(signal.SIGCONT)
+
     def virsh(self, *words, check=True, timeout=120):
         return self.run("virsh", "-q", "-c", URI, *words, check=check, timeout=timeout)
 
@@ -146,8 +157,16 @@ class LibvirtHost(Host):
     def end_processes(self):
         if self._holder:
             self.destroy_domains()
+            self._end_hypervisors()
         super().end_processes()
         self._holder = None
+
+
+    def _end_hypervisors(self):
+        """Those that are left where no libvirt was there to destroy them"""
+        for file in self.outside("/run/libvirt/qemu").glob("*.pid"):
+            with contextlib.suppress(ProcessLookupError, ValueError):
+                os.kill(int(file.read_text()), signal.SIGKILL)
 
 
 class LibvirtHosts(Hosts):

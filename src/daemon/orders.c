@@ -80,16 +80,26 @@ static int read_plan(const json_t *arguments, struct migration_plan *plan, struc
 	return switch_policy_parse(policy ? policy : "auto", &plan->policy, err);
 }
 
-/* It is no bare QEMU, says @err, and @why libvirt cannot be asked for it. */
-static int tell_neither(const struct error *why, struct error *err)
+static const struct config_peer *find_peer(
+	const struct daemon *daemon, const char *host, struct error *err)
 {
-	struct error bare = *err;
+	const struct config_peer *peer = config_find_peer(daemon->config, host);
 
-	if (bare.code != ERROR_LOCAL)
-		return -1;
+	if (!peer)
+		error_set(err, ERROR_USAGE,
+			"unknown host '%s': culvert peers lists those in culvert.conf", host);
+	return peer;
+}
+
+/* It is no bare QEMU, and @why libvirt cannot be asked whether it is a domain */
+static int tell_neither(
+	const char *qmp_directory, const char *vm, const struct error *why, struct error *err)
+{
+	struct error bare;
+
+	qemu_fail_missing(qmp_directory, vm, &bare);
 	return error_set(err, ERROR_LOCAL,
-		"%.340s; or, if it is a domain of libvirt, start that (systemctl start libvirtd): "
-		"%.200s",
+		"%.350s; or, if it is a domain, start libvirt (systemctl start libvirtd): %.200s",
 		bare.message, why->message);
 }
 
@@ -109,12 +119,10 @@ static int start_migration(struct daemon *daemon, struct migration_plan *plan, s
 	}
 	if (given || outgoing_libvirt_knows(plan->vm, &why))
 		return outgoing_libvirt_start(daemon, plan, err);
-	if (outgoing_start(daemon, plan, err) == 0)
-		return 0;
 	/* The code of a libvirt that answers, and has no such domain */
-	if (why.code == ERROR_USAGE || qemu_has_socket(daemon->config->qmp_directory, plan->vm))
-		return -1;
-	return tell_neither(&why, err);
+	if (why.code == ERROR_USAGE || !find_peer(daemon, plan->host, err))
+		return outgoing_start(daemon, plan, err);
+	return tell_neither(daemon->config->qmp_directory, plan->vm, &why, err);
 }
 
 static json_t *migrate(struct daemon *daemon, const json_t *arguments, struct error *err)
@@ -207,17 +215,6 @@ static json_t *peers(const struct daemon *daemon)
 	for (size_t i = 0; i < daemon->config->peer_count; i++)
 		json_array_append_new(list, peer_json(&daemon->config->peers[i]));
 	return json_pack("{so}", "peers", list);
-}
-
-static const struct config_peer *find_peer(
-	const struct daemon *daemon, const char *host, struct error *err)
-{
-	const struct config_peer *peer = config_find_peer(daemon->config, host);
-
-	if (!peer)
-		error_set(err, ERROR_USAGE,
-			"unknown host '%s': culvert peers lists those in culvert.conf", host);
-	return peer;
 }
 
 static json_t *ping(struct daemon *daemon, const json_t *arguments, struct error *err)

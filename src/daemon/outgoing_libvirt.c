@@ -273,11 +273,20 @@ static bool end_by(struct outgoing_libvirt *outgoing, enum libvirt_verdict verdi
 	return false;
 }
 
+/* Post-copy that libvirt has lost sight of, as it does when its daemon is started again, may still
+ * go on by itself: QEMU's figures tell. */
 static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
 {
-	migration_set_phase(outgoing->migration,
-		outgoing->switched ? PHASE_PAUSED : PHASE_FINISHING,
-		outgoing->switched ? GUEST_DESTINATION : GUEST_UNKNOWN);
+	uint64_t before = outgoing->figures.ram_transferred_bytes;
+	bool moves;
+
+	publish(outgoing);
+	moves = outgoing->figures.ram_transferred_bytes > before;
+	if (outgoing->switched)
+		migration_set_phase(outgoing->migration, moves ? PHASE_POSTCOPY : PHASE_PAUSED,
+			GUEST_DESTINATION);
+	else
+		migration_set_phase(outgoing->migration, PHASE_FINISHING, GUEST_UNKNOWN);
 	migration_set_waiting(outgoing->migration, what);
 	usleep(RETRY_US);
 	take_requests(outgoing);

@@ -57,18 +57,23 @@ static void list_sockets(const char *directory, char *text, size_t size_bytes)
 		closedir(entries);
 }
 
-/* Words for a QMP socket that could not be connected to, by errno. */
-static void explain(const char *directory, const char *vm, const char *path, struct error *err)
+int qemu_fail_missing(const char *qmp_directory, const char *vm, struct error *err)
 {
 	char names[200];
 
+	list_sockets(qmp_directory, names, sizeof(names));
+	return error_set(err, ERROR_LOCAL,
+		"no virtual machine '%s': %s/%s.sock does not exist (there are: %s); start QEMU "
+		"with -qmp unix:%s/%s.sock,server=on,wait=off",
+		vm, qmp_directory, vm, names, qmp_directory, vm);
+}
+
+/* Words for a QMP socket that could not be connected to, by errno. */
+static void explain(const char *directory, const char *vm, const char *path, struct error *err)
+{
 	switch (errno) {
 	case ENOENT:
-		list_sockets(directory, names, sizeof(names));
-		error_set(err, ERROR_LOCAL,
-			"no virtual machine '%s': %s does not exist (there are: %s); start QEMU "
-			"with -qmp unix:%s,server=on,wait=off",
-			vm, path, names, path);
+		(void)qemu_fail_missing(directory, vm, err);
 		break;
 	case ECONNREFUSED:
 		error_set(err, ERROR_LOCAL,

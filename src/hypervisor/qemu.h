@@ -44,6 +44,9 @@ bool qemu_exists(const char *qmp_directory, const char *vm);
  * a time */
 bool qemu_has_socket(const char *qmp_directory, const char *vm);
 
+/** The error of a machine without one: which there are, and how to make it. @returns -1 */
+int qemu_fail_missing(const char *qmp_directory, const char *vm, struct error *err);
+
 /** Close the QMP connection. Changes nothing in QEMU */
 void qemu_free(struct qemu *qemu);
 

@@ -29,12 +29,13 @@ while [ -e /run/hold ]; do sleep 0.1; done
 """
 
 
-def start(hosts, daemons, kernel, mode, dirty=BUSY):
+def start(hosts, daemons, kernel, phase, mode=None, policy=None):
     """On its way, and in that phase already"""
-    domain = begin(hosts, kernel, dirty)
+    domain = begin(hosts, kernel, BUSY)
     hosts.shape(VERY_SLOW)
-    process = daemons[0].spawn_culvert("migrate", "web1", "hostb", "--mode", mode)
-    wait_until(lambda: is_in(daemons[0], mode, process), mode, timeout=60)
+    switch = ("--switch", policy) if policy else ()
+    process = daemons[0].spawn_culvert("migrate", "web1", "hostb", "--mode", mode or phase, *switch)
+    wait_until(lambda: is_in(daemons[0], phase, process), phase, timeout=60)
     return domain, process
 
 
@@ -161,10 +162,9 @@ def test_at_the_end_it_has_arrived(hosts, daemons, kernel, held, where):
 
 def test_one_that_hung_for_a_while_is_followed_again(hosts, daemons, kernel):
     """Long enough for the daemon to give its connection up"""
-    domain, process = start(hosts, daemons, kernel, "hybrid", {**BUSY, "rate_mib": 64})
-    hosts.a.libvirtd.send_signal(signal.SIGSTOP)
-    time.sleep(11)
-    hosts.a.libvirtd.send_signal(signal.SIGCONT)
+    domain, process = start(hosts, daemons, kernel, "precopy", mode="hybrid", policy="after:300s")
+    with hosts.a.hung_libvirt():
+        time.sleep(11)
     before = latest(daemons[0])
     wait_until(
         lambda: latest(daemons[0])["ram_transferred_bytes"] > before["ram_transferred_bytes"],
@@ -182,29 +182,24 @@ def test_one_that_hung_for_a_while_is_followed_again(hosts, daemons, kernel):
 
 def test_one_that_hangs_is_told_of_and_holds_nothing_up(hosts, daemons, kernel):
     domain = begin(hosts, kernel)
-    hosts.a.libvirtd.send_signal(signal.SIGSTOP)
-    begun = time.monotonic()
-    processes = [
-        daemons[0].spawn_culvert("doctor"),
-        daemons[0].spawn_culvert("migrate", "web1", "hostb"),
-    ]
-    answers = [process.communicate(timeout=BOUND_S) for process in processes]
-
-    assert "hosta: cannot reach libvirt: it takes connections" in answers[0][0]
-    assert processes[1].returncode == 3
-    assert "no virtual machine 'web1'" in answers[1][1]
-    assert "cannot reach libvirt: it takes connections" in answers[1][1]
-    lookup = daemons[0].spawn_culvert("migrate", "web1", "hostb")
-    wait_until(lambda: time.monotonic() - begun > 8, "another look-up under way")
-    assert daemons[0].stop(timeout=BOUND_S) == 0
-    assert "clean=yes" in daemons[0].log_lines()[-1]
-    lookup.communicate(timeout=BOUND_S)
-    hosts.a.libvirtd.send_signal(signal.SIGCONT)
+    with hosts.a.hung_libvirt():
+        orders = [("doctor",), ("migrate", "web1", "hostb")]
+        doctor, migrate = [daemons[0].spawn_culvert(*words) for words in orders]
+        found, _ = doctor.communicate(timeout=BOUND_S)
+        _, failed = migrate.communicate(timeout=BOUND_S)
+        assert "cannot reach libvirt: it takes connections" in found
+        assert migrate.returncode == 3
+        assert "no virtual machine 'web1'" in failed
+        assert "cannot reach libvirt: it takes connections" in failed
+        migrate = daemons[0].spawn_culvert("migrate", "web1", "hostb")
+        time.sleep(1)
+        assert daemons[0].stop(timeout=BOUND_S) == 0
+        assert "clean=yes" in daemons[0].log_lines()[-1]
+        migrate.communicate(timeout=BOUND_S)
     daemons[0].start()
 
-    hosts.b.libvirtd.send_signal(signal.SIGSTOP)
-    result = daemons[0].culvert("migrate", "web1", "hostb", timeout=BOUND_S)
-    hosts.b.libvirtd.send_signal(signal.SIGCONT)
+    with hosts.b.hung_libvirt():
+        result = daemons[0].culvert("migrate", "web1", "hostb", timeout=BOUND_S)
     assert result.returncode == 5
     assert "the libvirt of hostb does not answer" in result.stderr
     assert_stayed(domain, hosts)
@@ -212,10 +207,12 @@ def test_one_that_hangs_is_told_of_and_holds_nothing_up(hosts, daemons, kernel):
 
 def test_one_that_is_down_is_told_beside_what_a_bare_qemu_lacks(hosts, daemons):
     hosts.a.stop_libvirt()
-    result = daemons[0].culvert("migrate", "web1", "hostb")
-    hosts.a.start_libvirt()
+    try:
+        result = daemons[0].culvert("migrate", "web1", "hostb")
+    finally:
+        hosts.a.start_libvirt()
     assert result.returncode == 3
     assert "no virtual machine 'web1'" in result.stderr
-    assert "start that (systemctl start libvirtd): cannot reach libvirt" in result.stderr
+    assert "start libvirt (systemctl start libvirtd): cannot reach libvirt" in result.stderr
     unknown = daemons[0].culvert("migrate", "web1", "hostb")
     assert "systemctl" not in unknown.stderr
