@@ -153,8 +153,8 @@ json_t *doctor_tell(
 	else if (examination_run(&here, daemon, err) < 0)
 		return NULL;
 	facts_about(&here.facts, daemon->config, peer);
-	answer = json_pack(
-		"{so sO}", "facts", facts_encode(&here.facts), "findings", here.findings);
+	answer =
+		json_pack("{so sO}", "facts", facts_encode(&here.facts), "findings", here.findings);
 	examination_fini(&here);
 	return answer;
 }

@@ -41,8 +41,8 @@ static int tell_refused(const struct config_peer *peer, struct error *err)
 		why.message, peer->name);
 }
 
-static int find_out(struct daemon *daemon, const struct config_peer *peer, struct told *told,
-	struct error *err)
+static int find_out(
+	struct daemon *daemon, const struct config_peer *peer, struct told *told, struct error *err)
 {
 	struct contact *contact = contact_new(daemon, peer, err);
 	int result;
@@ -99,13 +99,13 @@ static int check_memory(const struct config_peer *peer, const struct facts *fact
 }
 
 /* Post-copy: it would fail at the destination, in the midst of its preparations. */
-static int check_postcopy(
-	const struct config_peer *peer, const json_t *findings, struct error *err)
+static int check_postcopy(const struct config_peer *peer, const json_t *findings, struct error *err)
 {
 	size_t i;
 	json_t *finding;
 
-	json_array_foreach (findings, i, finding) {
+	json_array_foreach(findings, i, finding)
+	{
 		const char *check = json_string_value(json_object_get(finding, "check"));
 		const char *state = json_string_value(json_object_get(finding, "state"));
 		const char *remedy = json_string_value(json_object_get(finding, "remedy"));

@@ -14,6 +14,7 @@
  *             no userfaultfd; or see contact_new()
  */
 int preflight_libvirt(struct daemon *daemon, const struct config_peer *peer,
-	struct libvirt *libvirt, enum migration_mode mode, const char *their_uri, struct error *err);
+	struct libvirt *libvirt, enum migration_mode mode, const char *their_uri,
+	struct error *err);
 
 #endif
