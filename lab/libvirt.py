@@ -4,8 +4,11 @@ Such a host has mounts of its own, so that both have the same paths, as libvirt 
 keeps in /run, /etc/libvirt and the like lies below its directory.
 """
 
+import contextlib
 import json
+import os
 import pathlib
+import signal
 import string
 import subprocess
 import uuid
@@ -37,8 +40,11 @@ def _propagation():
 
 
 class LibvirtHost(Host):
-    """qemu_settings  more lines for its qemu.conf, and `names` {name: address} for its /etc/hosts;
-    both before up()
+    """Before up():
+
+    qemu_settings  more lines for its qemu.conf
+    qemu_user      who its QEMUs are; any but root is confined to what Debian's settings leave it
+    names          {name: address}, for its /etc/hosts
     """
 
     def __init__(self, name, namespace, address, directory):
@@ -46,6 +52,7 @@ class LibvirtHost(Host):
         self.root = self.directory / "root"
         self._holder = None
         self.qemu_settings = []
+        self.qemu_user = "root"
         self.names = {}
 
     def command(self, *words):
@@ -97,19 +104,37 @@ class LibvirtHost(Host):
             f'listen_tls = 0\nlisten_tcp = 1\nlisten_addr = "{self.address}"\nauth_tcp = "none"\n'
             'log_outputs = "2:file:/var/log/libvirt/libvirtd.log"\n'
         )
+        root = self.qemu_user == "root"
         # No security driver, cgroups or mounts of its own: what this machine may lack.
         (etc / "qemu.conf").write_text(
-            'security_driver = "none"\nuser = "root"\ngroup = "root"\ndynamic_ownership = 0\n'
+            f'security_driver = "none"\nuser = "{self.qemu_user}"\ngroup = "{self.qemu_user}"\n'
             "namespaces = []\ncgroup_controllers = []\n"
-            'stdio_handler = "file"\nremember_owner = 0\nclear_emulator_capabilities = 0\n'
+            'stdio_handler = "file"\nremember_owner = 0\n'
+            + ("dynamic_ownership = 0\nclear_emulator_capabilities = 0\n" if root else "")
             + "".join(f"{line}\n" for line in self.qemu_settings)
         )
 
     def start_libvirt(self):
-        self.spawn("libvirtd", "--listen", "--timeout", "0", log=self.log_directory / "libvirtd.out")
+        self.libvirtd = self.spawn(
+            "libvirtd", "--listen", "--timeout", "0", log=self.log_directory / "libvirtd.out"
+        )
         wait_until(lambda: self.virsh("version", check=False).returncode == 0,
                    f"{self.name}: libvirtd", timeout=30)  # fmt: skip
         return self
+
+    def stop_libvirt(self, number=signal.SIGTERM, timeout=30):
+        """Its domains go on without it. It does not end before its calls do, unless it is killed."""
+        self.libvirtd.send_signal(number)
+        wait_until(lambda: self.libvirtd.poll() is not None, f"{self.name}: libvirtd's end", timeout)
+
+    @contextlib.contextmanager
+    def hung_libvirt(self):
+        """It takes connections, and says nothing."""
+        self.libvirtd.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.libvirtd.send_signal(signal.SIGCONT)
 
     def virsh(self, *words, check=True, timeout=120):
         return self.run("virsh", "-q", "-c", URI, *words, check=check, timeout=timeout)
@@ -132,8 +157,16 @@ class LibvirtHost(Host):
     def end_processes(self):
         if self._holder:
             self.destroy_domains()
+            self._end_hypervisors()
         super().end_processes()
         self._holder = None
+
+
+    def _end_hypervisors(self):
+        """Those that are left where no libvirt was there to destroy them"""
+        for file in self.outside("/run/libvirt/qemu").glob("*.pid"):
+            with contextlib.suppress(ProcessLookupError, ValueError):
+                os.kill(int(file.read_text()), signal.SIGKILL)
 
 
 class LibvirtHosts(Hosts):

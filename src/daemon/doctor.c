@@ -145,16 +145,16 @@ json_t *doctor_examine(struct daemon *daemon, const struct config_peer *peer, st
 json_t *doctor_tell(
 	struct daemon *daemon, const struct config_peer *peer, bool brief, struct error *err)
 {
-	struct examination here = {0};
+	struct examination here;
 	json_t *answer;
 
 	if (brief)
-		facts_gather(&here.facts);
+		examination_run_brief(&here, daemon);
 	else if (examination_run(&here, daemon, err) < 0)
 		return NULL;
 	facts_about(&here.facts, daemon->config, peer);
-	answer = json_pack("{so so}", "facts", facts_encode(&here.facts), "findings",
-		here.findings ? json_incref(here.findings) : json_array());
+	answer =
+		json_pack("{so sO}", "facts", facts_encode(&here.facts), "findings", here.findings);
 	examination_fini(&here);
 	return answer;
 }

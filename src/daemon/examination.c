@@ -92,24 +92,35 @@ static bool has_userfaultfd(void)
 	return true;
 }
 
-static void examine_userfaultfd(struct patient *patient)
+/* @user  of QEMU; empty: not known. @qemu  its version; empty: not known, then it is taken for one
+ * that would use the device */
+static struct finding judge_userfaultfd(const char *user, const char *qemu)
 {
 	struct userfaultfd found = {.missing = !has_userfaultfd()};
-	char bare_user[64];
 	char text[8];
-	int major = 0;
+	int major = 8;
 
 	/* Kernels without that setting ask for no privilege. */
 	found.unprivileged =
 		!read_text("/proc/sys/vm/unprivileged_userfaultfd", text, sizeof(text)) ||
 		*text == '1';
-	snprintf(found.user, sizeof(found.user), "%s", patient->libvirt_user);
+	snprintf(found.user, sizeof(found.user), "%s", user);
+	(void)sscanf(qemu, "%4d", &major);
+	found.device = *user && major >= 8 && qemu_user_may_open(user, "/dev/userfaultfd");
+	return doctor_host_userfaultfd(&found);
+}
+
+static void examine_userfaultfd(struct patient *patient)
+{
+	const char *qemu = patient->examination->facts.qemu;
+	char user[64], bare_user[64];
+
+	snprintf(user, sizeof(user), "%s", patient->libvirt_user);
 	if (qemu_user_of_sockets(patient->daemon->config->qmp_directory, bare_user) &&
-		(!*found.user || strcmp(found.user, "root") == 0))
-		snprintf(found.user, sizeof(found.user), "%s", bare_user);
-	if (*found.user && sscanf(patient->examination->facts.qemu, "%4d", &major) == 1)
-		found.device = major >= 8 && qemu_user_may_open(found.user, "/dev/userfaultfd");
-	add(patient, doctor_host_userfaultfd(&found));
+		(!*user || strcmp(user, "root") == 0))
+		snprintf(user, sizeof(user), "%s", bare_user);
+	/* No version, no QEMU that would use the device */
+	add(patient, judge_userfaultfd(user, *qemu ? qemu : "0"));
 }
 
 static void look_at(struct directory *directory, const char *path)
@@ -231,6 +242,17 @@ int examination_run(struct examination *examination, struct daemon *daemon, stru
 	examine(&patient);
 	pthread_mutex_unlock(&lock);
 	return 0;
+}
+
+void examination_run_brief(struct examination *examination, struct daemon *daemon)
+{
+	struct patient patient = {.examination = examination, .daemon = daemon};
+
+	*examination = (struct examination){.findings = json_array()};
+	facts_gather(&examination->facts);
+	if (!libvirt_host_absent() &&
+		qemu_user_of_libvirt(QEMU_USER_LIBVIRT_SETTINGS, patient.libvirt_user))
+		add(&patient, judge_userfaultfd(patient.libvirt_user, ""));
 }
 
 void examination_fini(struct examination *examination)

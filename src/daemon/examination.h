@@ -20,6 +20,11 @@ struct examination {
 
 /** @errors  ERROR_LOCAL: another one has been under way for too long */
 int examination_run(struct examination *examination, struct daemon *daemon, struct error *err);
+
+/** Only what costs nothing: facts without versions, and whether libvirt's QEMUs may receive
+ * post-copy. Does not wait */
+void examination_run_brief(struct examination *examination, struct daemon *daemon);
+
 void examination_fini(struct examination *examination);
 
 #endif

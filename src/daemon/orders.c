@@ -17,6 +17,7 @@
 #include "daemon/outgoing.h"
 #include "daemon/outgoing_libvirt.h"
 #include "hypervisor/qemu.h"
+#include "hypervisor/qemu_socket.h"
 
 #define PINGS_MOST 1000
 
@@ -126,17 +127,43 @@ static int start_libvirt(struct daemon *daemon, struct migration_plan *plan, str
 	return outgoing_libvirt_start(daemon, plan, err);
 }
 
+static const struct config_peer *find_peer(
+	const struct daemon *daemon, const char *host, struct error *err)
+{
+	const struct config_peer *peer = config_find_peer(daemon->config, host);
+
+	if (!peer)
+		error_set(err, ERROR_USAGE,
+			"unknown host '%s': culvert peers lists those in culvert.conf", host);
+	return peer;
+}
+
+/* It is no bare QEMU, and @why libvirt cannot be asked whether it is a domain */
+static int tell_neither(
+	const char *qmp_directory, const char *vm, const struct error *why, struct error *err)
+{
+	struct error bare;
+
+	(void)qemu_socket_missing(qmp_directory, vm, &bare);
+	return error_set(err, ERROR_LOCAL,
+		"%.350s; or, if it is a domain, start libvirt (systemctl start libvirtd): %.200s",
+		bare.message, why->message);
+}
+
 /* A bare QEMU is known by its QMP socket, a domain of libvirt by its name or UUID. Who names a
  * libvirt means its domain, whatever else is called so. */
 static int start_migration(struct daemon *daemon, struct migration_plan *plan, struct error *err)
 {
-	struct error ignored;
+	struct error why;
 
 	if (!*plan->libvirt.uri && qemu_has_socket(daemon->config->qmp_directory, plan->vm))
 		return start_qemu(daemon, plan, err);
-	if (libvirt_options_given(&plan->libvirt) || outgoing_libvirt_knows(plan->vm, &ignored))
+	if (libvirt_options_given(&plan->libvirt) || outgoing_libvirt_knows(plan->vm, &why))
 		return start_libvirt(daemon, plan, err);
-	return outgoing_start(daemon, plan, err);
+	/* The code of a libvirt that answers, and has no such domain */
+	if (why.code == ERROR_USAGE || !find_peer(daemon, plan->host, err))
+		return outgoing_start(daemon, plan, err);
+	return tell_neither(daemon->config->qmp_directory, plan->vm, &why, err);
 }
 
 static json_t *migrate(struct daemon *daemon, const json_t *arguments, struct error *err)
@@ -229,17 +256,6 @@ static json_t *peers(const struct daemon *daemon)
 	for (size_t i = 0; i < daemon->config->peer_count; i++)
 		json_array_append_new(list, peer_json(&daemon->config->peers[i]));
 	return json_pack("{so}", "peers", list);
-}
-
-static const struct config_peer *find_peer(
-	const struct daemon *daemon, const char *host, struct error *err)
-{
-	const struct config_peer *peer = config_find_peer(daemon->config, host);
-
-	if (!peer)
-		error_set(err, ERROR_USAGE,
-			"unknown host '%s': culvert peers lists those in culvert.conf", host);
-	return peer;
 }
 
 static json_t *ping(struct daemon *daemon, const json_t *arguments, struct error *err)

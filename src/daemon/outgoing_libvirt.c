@@ -184,8 +184,11 @@ static void tell_waiting(struct outgoing_libvirt *outgoing, const char *what)
 	publish_tunnel(outgoing);
 }
 
+/* Post-copy that libvirt has lost sight of, as it does when its daemon is started again, may still
+ * go on by itself: QEMU's figures tell. */
 static void wait_for(struct outgoing_libvirt *outgoing, const char *what)
 {
+	publish(outgoing);
 	tell_waiting(outgoing, what);
 	usleep(RETRY_US);
 	outgoing_libvirt_take_requests(outgoing);
@@ -232,12 +235,10 @@ static void settle(struct outgoing_libvirt *outgoing, struct migration_outcome *
 
 	while (!outgoing_libvirt_end_by(
 		outgoing, verdict = outgoing_libvirt_ask(outgoing, &why), outcome)) {
-		if (verdict == VERDICT_RESUME && is_carrying(outgoing)) {
-			publish(outgoing);
+		if (verdict == VERDICT_RESUME && is_carrying(outgoing))
 			wait_for(outgoing, going_on);
-		} else if (verdict == VERDICT_RESUME && resume(outgoing)) {
+		else if (verdict == VERDICT_RESUME && resume(outgoing))
 			continue;
-		}
 		if (verdict == VERDICT_WAIT)
 			wait_for(outgoing, why.message);
 		if (!atomic_load(&outgoing->daemon->stopping))
@@ -290,7 +291,7 @@ static int check_here(struct libvirt *libvirt, const struct migration_plan *plan
 static int begin(struct outgoing_libvirt *outgoing, struct error *err)
 {
 	if (preflight_libvirt(outgoing->daemon, outgoing->peer, outgoing->libvirt,
-		    outgoing->their_uri, err) < 0 ||
+		    outgoing->plan.mode, outgoing->their_uri, err) < 0 ||
 		check_there(outgoing, err) < 0 || outgoing_libvirt_note(outgoing, err) < 0)
 		return -1;
 	migration_set_phase(outgoing->migration, PHASE_PRECOPY, GUEST_SOURCE);

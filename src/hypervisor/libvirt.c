@@ -28,7 +28,8 @@ static virDomainPtr find(virConnectPtr connection, const char *domain)
 	return virDomainLookupByName(connection, domain);
 }
 
-struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *err)
+static struct libvirt *open_with(virConnectPtr (*open)(const char *uri, struct error *err),
+	const char *uri, const char *domain, struct error *err)
 {
 	struct libvirt *libvirt = calloc(1, sizeof(*libvirt));
 
@@ -37,7 +38,7 @@ struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *
 		return NULL;
 	}
 	libvirt->uri = strdup(uri);
-	libvirt->connection = libvirt->uri ? libvirt_connection_open(uri, err) : NULL;
+	libvirt->connection = libvirt->uri ? open(uri, err) : NULL;
 	if (!libvirt->connection) {
 		if (!libvirt->uri)
 			error_set(err, ERROR_LOCAL, "no memory");
@@ -54,6 +55,30 @@ struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *
 		libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot find the domain");
 	libvirt_free(libvirt);
 	return NULL;
+}
+
+struct libvirt *libvirt_open(const char *uri, const char *domain, struct error *err)
+{
+	return open_with(libvirt_connection_open, uri, domain, err);
+}
+
+/* libvirt's daemon may have been started again since. @errors  as libvirt_open() */
+static int revive(struct libvirt *libvirt, struct error *err)
+{
+	struct libvirt old = *libvirt;
+	struct libvirt *fresh;
+
+	if (virConnectIsAlive(libvirt->connection) == 1)
+		return 0;
+	fresh = libvirt_open(libvirt->uri, libvirt->uuid, err);
+	if (!fresh)
+		return -1;
+	libvirt->connection = fresh->connection;
+	libvirt->domain = fresh->domain;
+	fresh->connection = old.connection;
+	fresh->domain = old.domain;
+	libvirt_free(fresh);
+	return 0;
 }
 
 void libvirt_free(struct libvirt *libvirt)
@@ -161,7 +186,8 @@ int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, 
 {
 	/* A connection of its own: on one that two threads use, libvirt 9.0 loses the wakeup of the
 	 * second, which then waits for the call of the first, this one, to return. */
-	struct libvirt *caller = libvirt_open(libvirt->uri, libvirt->uuid, err);
+	struct libvirt *caller =
+		open_with(libvirt_connection_open_patient, libvirt->uri, libvirt->uuid, err);
 	virTypedParameterPtr parameters = NULL;
 	int count = 0;
 	int result;
@@ -248,6 +274,8 @@ static int query(struct libvirt *libvirt, unsigned flags, struct migration_figur
 	int job;
 	unsigned long long limit_ms;
 
+	if (revive(libvirt, err) < 0)
+		return -1;
 	if (virDomainGetJobStats(libvirt->domain, &job, &parameters, &count, flags) < 0)
 		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "libvirt");
 	read_statistics(parameters, count, &now);
@@ -272,6 +300,8 @@ int libvirt_query_completed(
 
 int libvirt_switch_to_postcopy(struct libvirt *libvirt, struct error *err)
 {
+	if (revive(libvirt, err) < 0)
+		return -1;
 	if (virDomainMigrateStartPostCopy(libvirt->domain, 0) < 0)
 		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot switch to post-copy");
 	return 0;
@@ -279,6 +309,8 @@ int libvirt_switch_to_postcopy(struct libvirt *libvirt, struct error *err)
 
 int libvirt_cancel(struct libvirt *libvirt, struct error *err)
 {
+	if (revive(libvirt, err) < 0)
+		return -1;
 	if (virDomainAbortJob(libvirt->domain) < 0)
 		return libvirt_connection_fail(err, ERROR_HYPERVISOR, "cannot cancel");
 	return 0;
@@ -326,6 +358,10 @@ int libvirt_hold(struct libvirt *libvirt, enum libvirt_hold *hold, struct error 
 	int state;
 	int reason;
 
+	if (revive(libvirt, err) < 0) {
+		*hold = err->code == ERROR_USAGE ? HOLD_NONE : HOLD_UNKNOWN;
+		return err->code == ERROR_USAGE ? 0 : -1;
+	}
 	if (virDomainGetState(libvirt->domain, &state, &reason, 0) == 0) {
 		*hold = hold_of(state, reason);
 		return 0;
@@ -340,12 +376,18 @@ int libvirt_hold(struct libvirt *libvirt, enum libvirt_hold *hold, struct error 
 
 int libvirt_hold_at(const char *uri, const char *uuid, enum libvirt_hold *hold, struct error *err)
 {
-	struct libvirt *libvirt = libvirt_open(uri, uuid, err);
+	struct error why;
+	struct libvirt *libvirt = libvirt_open(uri, uuid, &why);
 	int result;
 
+	if (!libvirt && why.code == ERROR_USAGE) {
+		*hold = HOLD_NONE;
+		return 0;
+	}
 	if (!libvirt) {
-		*hold = err->code == ERROR_USAGE ? HOLD_NONE : HOLD_UNKNOWN;
-		return err->code == ERROR_USAGE ? 0 : -1;
+		*hold = HOLD_UNKNOWN;
+		*err = why;
+		return -1;
 	}
 	result = libvirt_hold(libvirt, hold, err);
 	libvirt_free(libvirt);

@@ -3,7 +3,9 @@
  * libvirt migrates by itself, from its daemon to that of the other host (peer-to-peer); this driver
  * tells it where to go, and follows. Calls block, libvirt_migrate() until the migration is over:
  * they belong on threads of the migration, never on a loop. libvirt_migrate() runs on one thread
- * while another one asks, each over a connection of its own.
+ * while another one asks, each over a connection of its own. A connection that broke, since
+ * libvirt's daemon was started again or was silent for some seconds, is made anew when it is
+ * needed.
  *
  * Source: libvirt's libvirt-domain.h (9.0); what was measured of it is in docs/HYPERVISORS.md.
  */
@@ -50,8 +52,9 @@ struct libvirt_route {
 	const struct libvirt_options *options;
 };
 
-/** Migrate, and return when libvirt says that it is over. @errors  ERROR_HYPERVISOR: its words.
- * Neither a success nor an error tells where the guest is: ask libvirt_hold() of both hosts */
+/** Migrate, and return when libvirt says that it is over, or its daemon has ended: one that hangs
+ * is waited for, since it may go on. @errors  ERROR_HYPERVISOR: its words. Neither a success nor an
+ * error tells where the guest is: ask libvirt_hold() of both hosts */
 int libvirt_migrate(struct libvirt *libvirt, const struct libvirt_route *route, struct error *err);
 
 /** How far it is; MIGRATION_SETUP while disks are copied. @figures  written whole on success; on

@@ -27,17 +27,22 @@ static void list_sockets(const char *directory, char *text, size_t size_bytes)
 		closedir(entries);
 }
 
-void qemu_socket_explain(const char *directory, const char *vm, const char *path, struct error *err)
+int qemu_socket_missing(const char *directory, const char *vm, struct error *err)
 {
 	char names[200];
 
+	list_sockets(directory, names, sizeof(names));
+	return error_set(err, ERROR_LOCAL,
+		"no virtual machine '%s': %s/%s.sock does not exist (there are: %s); start QEMU "
+		"with -qmp unix:%s/%s.sock,server=on,wait=off",
+		vm, directory, vm, names, directory, vm);
+}
+
+void qemu_socket_explain(const char *directory, const char *vm, const char *path, struct error *err)
+{
 	switch (errno) {
 	case ENOENT:
-		list_sockets(directory, names, sizeof(names));
-		error_set(err, ERROR_LOCAL,
-			"no virtual machine '%s': %s does not exist (there are: %s); start QEMU "
-			"with -qmp unix:%s,server=on,wait=off",
-			vm, path, names, path);
+		(void)qemu_socket_missing(directory, vm, err);
 		break;
 	case ECONNREFUSED:
 		error_set(err, ERROR_LOCAL,

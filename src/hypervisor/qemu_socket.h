@@ -12,6 +12,9 @@
 void qemu_socket_explain(
 	const char *directory, const char *vm, const char *path, struct error *err);
 
+/** The error of a machine without one: which there are, and how to make it. @returns -1 */
+int qemu_socket_missing(const char *directory, const char *vm, struct error *err);
+
 /** Whether the process that listens at the other end of @fd is root's, or in @group; true also if
  * that cannot be found out */
 bool qemu_socket_owner_in(int fd, gid_t group);

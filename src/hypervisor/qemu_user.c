@@ -46,15 +46,15 @@ static bool read_setting(const char *settings, char name[64])
 	char line[512];
 	bool found = false;
 
-	/* The last one counts; "+0" is a number. */
+	/* The last one counts; "+0" and "0" are numbers. */
 	while (file && fgets(line, sizeof(line), file))
 		found |= sscanf(line, " user = \"%63[^\"]\"", name) == 1;
 	if (file)
 		fclose(file);
-	if (found && *name == '+') {
+	if (found) {
 		unsigned number;
 
-		if (sscanf(name, "+%u", &number) == 1)
+		if (sscanf(name, *name == '+' ? "+%u" : "%u", &number) == 1)
 			name_of((uid_t)number, name);
 	}
 	return found;

@@ -55,6 +55,7 @@ static void settings_name_the_user(void **state)
 	assert_user_is("user = \"root\"\n", "root");
 	assert_user_is("# user = \"other\"\n  user=\"nobody\"\ngroup = \"x\"\n", "nobody");
 	assert_user_is("user = \"+0\"\n", "root");
+	assert_user_is("user = \"0\"\n", "root");
 }
 
 static void the_last_setting_counts(void **state)
