@@ -29,6 +29,7 @@ static void cancel(struct outgoing *outgoing, enum error_code code, const char *
 		return;
 	if (outgoing->cancel_why.code == ERROR_NONE)
 		error_set(&outgoing->cancel_why, code, "%s", why);
+	outgoing->cancelled_at_switch |= strcmp(outgoing->figures.status, QEMU_PRE_SWITCHOVER) == 0;
 	outgoing->cancel_taken = qemu_cancel(outgoing->qemu, &err) == 0;
 	if (outgoing->cancel_taken)
 		return;

@@ -190,6 +190,17 @@ static void end_completed(struct outgoing *outgoing, struct migration_outcome *o
 	end_there(outcome, running);
 }
 
+/* Post-copy that is cancelled before it has begun: QEMU 7.2 leaves the guest stopped then, which
+ * cannot have gone elsewhere. */
+static void run_again(struct outgoing *outgoing, bool *running)
+{
+	struct error err;
+
+	if (!outgoing->cancelled_at_switch || outgoing->halted || *running)
+		return;
+	*running = qemu_run_guest(outgoing->qemu, &err) == 0;
+}
+
 /* The source's QEMU still has the guest: does it run? */
 static void place_on_source(struct outgoing *outgoing, struct migration_outcome *outcome)
 {
@@ -199,9 +210,14 @@ static void place_on_source(struct outgoing *outgoing, struct migration_outcome 
 	outcome->guest = GUEST_SOURCE;
 	/* QEMU fails in the moment of the switch when its stream breaks, and takes the guest back.
 	 */
-	if (strncmp(outgoing->news.status, "postcopy-", 9) == 0)
+	if (strncmp(outgoing->news.status, "postcopy-", 9) == 0) {
 		outcome->advice = advice_twice;
-	else if (qemu_guest_running(outgoing->qemu, &running, &err) == 0 && !running)
+		return;
+	}
+	if (qemu_guest_running(outgoing->qemu, &running, &err) < 0)
+		return;
+	run_again(outgoing, &running);
+	if (!running)
 		outcome->advice = advice_cont;
 }
 

@@ -45,6 +45,7 @@ struct outgoing {
 	bool untold;       /* the source has kept the guest, and the destination does not know */
 	bool untold_noted; /* ... and the journal says so */
 	struct error cancel_why;
+	bool cancelled_at_switch; /* QEMU had stopped the guest, and may leave it so */
 };
 
 /** Whether the source's QEMU is there */

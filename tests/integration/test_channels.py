@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import time
 
 import pytest
 from crossing import (
@@ -105,12 +106,11 @@ def test_destination_that_listens_in_vain_is_ended(crossing, hosts, daemons):
     moving.assert_stayed()
 
 
-@pytest.mark.parametrize("mode", ["hybrid", "postcopy"])
-def test_parallel_streams_that_would_lose_the_guest_in_postcopy_are_refused(crossing, daemons, mode):
+def test_parallel_streams_that_would_lose_the_guest_in_postcopy_are_refused(crossing, daemons):
     moving = crossing(dirty=CALM)
     before = [capabilities(x) for x in (moving.source, moving.destination)]
 
-    result = daemons[0].culvert("migrate", "vm", "hostb", "--mode", mode, "--parallel", "2")
+    result = daemons[0].culvert("migrate", "vm", "hostb", "--parallel", "2")
 
     assert result.returncode == 2
     assert "QEMU below 10.1" in result.stderr and "--mode precopy" in result.stderr
@@ -133,11 +133,11 @@ def test_qemu_that_may_not_use_the_sockets_is_refused_beforehand(crossing, daemo
 # Preempt
 
 
-@pytest.mark.parametrize("mode", ["hybrid", "postcopy"])
-def test_pages_that_the_guest_waits_for_have_a_stream_of_their_own(crossing, hosts, daemons, mode):
+def test_pages_that_the_guest_waits_for_have_a_stream_of_their_own(crossing, daemons):
+    """In post-copy from the start: the tests of what is lost, below."""
     moving = crossing(rate="200mbit")
 
-    code, last = moving.run(daemons[0], "--mode", mode, "--preempt")
+    code, last = moving.run(daemons[0], "--preempt")
 
     assert (code, last["phase"]) == (0, "completed"), daemons[0].log_text()
     assert last["page_requests"] > 0
@@ -416,6 +416,28 @@ def test_a_copy_that_fails_while_memory_moves_keeps_the_guest_here(with_disks, h
     assert block_state(moving.source) == before
     moving.assert_stayed()
     assert moving.destination.wait_for_exit(timeout=20) == 1
+
+
+def test_a_copy_that_fails_in_the_moment_of_the_switch_keeps_the_guest_here(with_disks, daemons):
+    """QEMU has stopped the guest by then, and would leave it so."""
+    moving = with_disks("50mbit", dirty=ENDLESS)
+    before = block_state(moving.source)
+    follower = moving.begin(daemons[0], "--disks", "--switch", "after:10m")
+    follower.wait_for("precopy")
+
+    # What is under way to the disk there keeps the source's QEMU in the middle of stopping the guest.
+    os.kill(moving.destination.pid, signal.SIGSTOP)
+    write(moving.source, "disk0", at_mib=1, byte=90)
+    daemons[0].culvert("switch", "vm", check=True)
+    follower.wait_for("postcopy")
+    time.sleep(0.5)
+    moving.destination.kill()
+    code, last = follower.finish()
+
+    assert (code, last["phase"], last["guest"]) == (7, "failed", "source")
+    assert "copy of a disk failed" in follower.error_text and not last["advice"]
+    assert block_state(moving.source) == before
+    moving.assert_stayed()
 
 
 @pytest.mark.parametrize("wrong", ["missing", "small", "busy", "shared"])

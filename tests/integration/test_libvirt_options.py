@@ -120,6 +120,7 @@ def test_disks_move_with_what_is_written_meanwhile(hosts, daemons, kernel, mode)
     assert code == 0, follower.error_text + daemons[0].log_text()
     assert last["phase"] == "completed"
     assert (mode == "postcopy") <= any(x["phase"] == "postcopy" for x in follower.seen)
+    assert max(x["disk_copied_bytes"] for x in follower.seen) > 0
     assert ports == {TCP_PORT, 16520}
     assert_arrived(domain, hosts)
     assert_same_images(hosts)
@@ -312,14 +313,25 @@ def test_a_domain_that_libvirt_does_not_have_is_refused(hosts, daemons):
     assert "libvirt (qemu:///system) has no domain 'web1'" in result.stderr
 
 
+@pytest.mark.parametrize("option", [("--destination-vm", "web2"), ("--quit-source",), ("--preempt",)], ids=str)
+def test_what_only_a_bare_qemu_can_be_asked_for_is_refused(hosts, daemons, kernel, option):
+    domain = begin(hosts, kernel)
+
+    result = migrate(daemons, *option)
+
+    assert result.returncode == 2, result.stderr
+    assert "for a bare QEMU only" in result.stderr
+    assert_stayed(domain, hosts)
+
+
 def test_a_bare_qemu_has_none_of_it(hosts, daemons, kernel):
     hosts.a.outside(hosts.a.qmp_directory).mkdir(exist_ok=True)
     machine = Machine(hosts.a, "bare", kernel, memory_mib=64)
     assert machine.status == "running"
 
     for option, *value in (
-        ["persistent"], ["undefine-source"], ["copy-storage", "all"], ["parallel", "2"],
-        ["compressed"], ["auto-converge"],
+        ["persistent"], ["undefine-source"], ["copy-storage", "inc"], ["compressed"],
+        ["auto-converge"],
     ):  # fmt: skip
         result = daemons[0].culvert("migrate", "bare", "hostb", f"--{option}", *value)
         assert result.returncode == 2

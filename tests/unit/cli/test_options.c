@@ -135,6 +135,21 @@ static void options_of_libvirt_are_read(void **state)
 		"--parallel: '256' is not a number from 1 to 255");
 }
 
+static void disks_and_preempt_take_no_value(void **state)
+{
+	char *line[] = {"migrate", "web1", "hostb", "--disks", "--preempt", NULL};
+	char *valued[] = {"migrate", "--disks=one", NULL};
+	struct options options = {0};
+	struct error err;
+
+	(void)state;
+	assert_int_equal(options_read_command(
+				 &options, COUNT(line), line, OPTION_DISKS | OPTION_PREEMPT, &err),
+		0);
+	assert_true(options.disks && options.preempt);
+	refused(valued, COUNT(valued), OPTION_DISKS, "unknown option '--disks=one'");
+}
+
 static void a_count_is_a_number(void **state)
 {
 	char *line[] = {"ping", "--count", "many", NULL};
@@ -167,6 +182,7 @@ int main(void)
 		cmocka_unit_test(a_missing_value_is_named),
 		cmocka_unit_test(a_time_and_channels_have_their_limits),
 		cmocka_unit_test(options_of_libvirt_are_read),
+		cmocka_unit_test(disks_and_preempt_take_no_value),
 		cmocka_unit_test(a_count_is_a_number),
 		cmocka_unit_test(a_command_to_type_names_the_socket_only_where_needed),
 	};

@@ -41,6 +41,26 @@ static void everything_that_is_said_is_read(void **state)
 	json_decref(object);
 }
 
+static void while_disks_are_copied_the_progress_is_theirs(void **state)
+{
+	struct snapshot snapshot = {
+		.phase = PHASE_DISKS, .disk_total_bytes = 1000, .disk_copied_bytes = 400};
+	char text[100];
+
+	(void)state;
+	snapshot_phase_text(&snapshot, text, sizeof(text));
+	assert_string_equal(text, "copying disks");
+	assert_int_equal(snapshot_percent(&snapshot), 40);
+	snapshot.phase = PHASE_PRECOPY; /* as libvirt's */
+	snapshot_phase_text(&snapshot, text, sizeof(text));
+	assert_string_equal(text, "copying disks");
+	snapshot.ram_total_bytes = 100;
+	snapshot.ram_remaining_bytes = 90;
+	snapshot_phase_text(&snapshot, text, sizeof(text));
+	assert_string_equal(text, "pre-copy");
+	assert_int_equal(snapshot_percent(&snapshot), 10);
+}
+
 static void what_cannot_be_done_without_is_demanded(void **state)
 {
 	static const char *const keys[] = {"id", "vm", "host", "phase", "ended"};
@@ -153,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_that_is_said_is_read),
+		cmocka_unit_test(while_disks_are_copied_the_progress_is_theirs),
 		cmocka_unit_test(what_cannot_be_done_without_is_demanded),
 		cmocka_unit_test(what_is_no_object_is_refused),
 		cmocka_unit_test(an_unknown_phase_is_shown_as_it_is),

@@ -50,6 +50,7 @@ static struct journal_entry entry(void)
 					      .host = "hostb",
 					      .mode = MODE_POSTCOPY,
 					      .quit_source = true,
+					      .streams = {.preempt = true},
 					      .bandwidth = 125000}};
 }
 
@@ -101,6 +102,7 @@ static void what_was_written_is_read(void **state)
 	assert_int_equal(fixture.last.plan.mode, MODE_POSTCOPY);
 	assert_true(fixture.last.plan.quit_source);
 	assert_int_equal(fixture.last.plan.bandwidth, 125000);
+	assert_true(fixture.last.plan.streams.preempt);
 	assert_false(fixture.last.plan.incoming);
 	assert_true(fixture.last.started);
 	assert_true(fixture.last.halted);
@@ -171,6 +173,7 @@ static void an_entry_of_an_older_daemon_is_read(void **state)
 		"\"halted\": false}");
 	assert_int_equal(read_all(), 1);
 	assert_false(fixture.last.kept);
+	assert_false(fixture.last.plan.streams.preempt);
 }
 
 static void an_entry_is_there_until_it_is_removed(void **state)

@@ -158,6 +158,64 @@ static void nothing_but_a_token_and_a_name_is_understood(void **state)
 	assert_unknown(fixture, "hosta", ".migrate");
 }
 
+static void what_connects_runs_under_the_terms_of_its_migration(void **state)
+{
+	struct fixture *fixture = *state;
+	struct terms *terms = terms_new(125000);
+	int listener = listen_at(fixture, fixture->path);
+	int fd;
+
+	assert_int_equal(
+		rendezvous_table_use(fixture->table, "hostc", fixture->token, terms, &fixture->err),
+		-1);
+	assert_int_equal(fixture->err.code, ERROR_USAGE);
+	assert_int_equal(
+		rendezvous_table_use(fixture->table, "hosta", "short", terms, &fixture->err), -1);
+	assert_int_equal(
+		rendezvous_table_use(fixture->table, "hosta", fixture->token, terms, &fixture->err),
+		0);
+	fd = connect_as(fixture, "hosta", ".migrate");
+	assert_true(fd >= 0);
+	assert_ptr_equal(fixture->terms, terms);
+	terms_put(fixture->terms);
+	terms_put(terms);
+	close(fd);
+	close(listener);
+}
+
+/* Whether the hypervisor sees the end of what has connected, once the channel's end is closed */
+static bool sees_end(int accepted)
+{
+	char byte;
+
+	return read(accepted, &byte, 1) == 0;
+}
+
+static void what_is_held_does_not_end_before_it_is_let_go(void **state)
+{
+	struct fixture *fixture = *state;
+	int listener = listen_at(fixture, fixture->path);
+	int accepted[2];
+
+	rendezvous_table_hold(fixture->table, fixture->token, true);
+	for (int i = 0; i < 2; i++) {
+		int fd = connect_as(fixture, "hosta", ".migrate");
+
+		assert_true(fd >= 0);
+		accepted[i] = socket_accept(listener);
+		close(fd);
+		assert_false(sees_end(accepted[i]));
+	}
+	/* A recovery has no third. */
+	assert_int_equal(connect_as(fixture, "hosta", ".migrate"), -1);
+	rendezvous_table_hold(fixture->table, fixture->token, false);
+	for (int i = 0; i < 2; i++) {
+		assert_true(sees_end(accepted[i]));
+		close(accepted[i]);
+	}
+	close(listener);
+}
+
 static void a_symbolic_link_leads_nowhere(void **state)
 {
 	struct fixture *fixture = *state;
@@ -393,6 +451,8 @@ int main(void)
 		TEST(all_that_is_connected_waits_once_the_guest_runs_here),
 		TEST(another_peer_finds_nothing),
 		TEST(nothing_but_a_token_and_a_name_is_understood),
+		TEST(what_connects_runs_under_the_terms_of_its_migration),
+		TEST(what_is_held_does_not_end_before_it_is_let_go),
 		TEST(a_symbolic_link_leads_nowhere),
 		TEST(a_hard_link_leads_nowhere),
 		TEST(a_directory_in_it_goes_too),

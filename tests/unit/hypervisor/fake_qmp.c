@@ -65,9 +65,20 @@ static bool receive_line(struct fake_qmp *fake)
 	return false;
 }
 
+/* That of the command, which is a number; arguments may have texts of that name. */
+static const char *find_id(const char *line)
+{
+	static const char key[] = "\"id\":";
+	const char *id = strstr(line, key);
+
+	while (id && id[strlen(key)] == '"')
+		id = strstr(id + 1, key);
+	return id;
+}
+
 static void send_reply(struct fake_qmp *fake, const char *reply)
 {
-	const char *id = strstr(fake->line, "\"id\":");
+	const char *id = find_id(fake->line);
 	const char *mark;
 
 	while ((mark = strstr(reply, "$ID"))) {
