@@ -297,7 +297,8 @@ static void pass(struct turn *turn)
 	uint64_t now_ms = loop_now_ms(channel->worker->loop);
 	struct error err;
 
-	if (channel_deadline_runs(channel) && now_ms >= channel_deadline(channel)) {
+	if (channel_deadline_runs(channel) && now_ms >= channel_deadline(channel) &&
+		!channel_waits_on(channel)) {
 		channel_expire(channel);
 		return;
 	}

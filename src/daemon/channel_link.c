@@ -3,13 +3,19 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "daemon/channel_table.h"
 #include "io/socket.h"
+
+/* How often one that waits past its deadline is looked at */
+#define PATIENT_TURN_MS 1000
 
 uint64_t channel_deadline(const struct channel *channel)
 {
 	uint64_t since_ms = channel->parting ? channel->parted_ms : channel->lost_ms;
+	uint64_t deadline_ms = since_ms + channel->resume_deadline_ms;
 
-	return since_ms + channel->resume_deadline_ms;
+	return channel->patient_ms > deadline_ms && !channel->parting ? channel->patient_ms
+								      : deadline_ms;
 }
 
 static bool is_patient(const struct channel *channel)
@@ -19,7 +25,16 @@ static bool is_patient(const struct channel *channel)
 
 bool channel_deadline_runs(const struct channel *channel)
 {
-	return channel->parting || (!channel->flow.link && !is_patient(channel));
+	return !channel->flow.link || channel->parting;
+}
+
+bool channel_waits_on(struct channel *channel)
+{
+	if (channel->parting || !is_patient(channel) ||
+		(channel->table && channel_table_is_orphan(channel->table, channel)))
+		return false;
+	channel->patient_ms = loop_now_ms(channel->worker->loop) + PATIENT_TURN_MS;
+	return true;
 }
 
 void channel_lose_link(struct channel *channel, const struct error *why)

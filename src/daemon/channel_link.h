@@ -24,6 +24,10 @@ void channel_wait_for_link(struct channel *channel);
 uint64_t channel_deadline(const struct channel *channel);
 bool channel_deadline_runs(const struct channel *channel);
 
+/** The deadline has passed. @returns whether it waits on all the same: its terms are patient, and
+ * there may be somebody at the other end who comes back; then the deadline is a later one */
+bool channel_waits_on(struct channel *channel);
+
 /** The deadline has passed: the channel ends */
 void channel_expire(struct channel *channel);
 

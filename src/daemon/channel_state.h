@@ -27,7 +27,8 @@ struct channel {
 	struct channel_table *table;
 	uint64_t epoch; /* acceptor: of the last RESUME that was granted */
 	uint64_t resume_deadline_ms;
-	uint64_t lost_ms; /* when the link was lost, on the clock of the loop */
+	uint64_t patient_ms; /* past the deadline: when to look whether it still may wait */
+	uint64_t lost_ms;    /* when the link was lost, on the clock of the loop */
 	char lost_why[160];
 	int local_interest;
 	bool lingering; /* RESET came; what came before it is being delivered */

@@ -27,6 +27,10 @@ int channel_table_add(struct channel_table *table, const struct open_message *op
 	const char *peer, struct channel *channel);
 void channel_table_remove(struct channel_table *table, struct channel *channel);
 
+/** Whether its peer has opened another one since in another run of its daemon: then nobody is left
+ * there who could resume it (docs/PROTOCOL.md, "Opening") */
+bool channel_table_is_orphan(struct channel_table *table, const struct channel *channel);
+
 /** Whether @peer may have another. Of workers that ask at the same time each may add one */
 bool channel_table_has_room(struct channel_table *table, const char *peer);
 

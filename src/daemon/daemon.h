@@ -30,6 +30,7 @@ struct daemon {
 	struct migrations *migrations;
 	struct offers *offers;
 	struct channel_table *channels;
+	unsigned char run[CHANNEL_RUN_BYTES]; /* random: in the ids of all channels it opens */
 	struct incoming_table *incoming;
 	struct rendezvous_table *rendezvous; /* that peers have asked for */
 	struct loopbacks *loopbacks;

@@ -1,4 +1,5 @@
 #include <getopt.h>
+#include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,8 @@ static int start(struct server *server, const char *config_path, struct error *e
 	if (!daemon->tls)
 		return error_prefix(err, "%s", config_path);
 	budget_init(&daemon->budget, daemon->config->replay_memory_bytes);
+	if (RAND_bytes(daemon->run, sizeof(daemon->run)) != 1)
+		return error_set(err, ERROR_LOCAL, "no randomness");
 	daemon->offers = offers_new();
 	daemon->channels = channel_table_new();
 	daemon->incoming = incoming_table_new();

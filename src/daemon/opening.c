@@ -238,7 +238,9 @@ static int fill_in(
 	open->limit = channel_first_limit();
 	snprintf(open->service, sizeof(open->service), "%s", service);
 	snprintf(open->argument, sizeof(open->argument), "%s", argument);
-	if (RAND_bytes(open->id, sizeof(open->id)) != 1 ||
+	memcpy(open->id + sizeof(open->id) - CHANNEL_RUN_BYTES, opening->daemon->run,
+		CHANNEL_RUN_BYTES);
+	if (RAND_bytes(open->id, sizeof(open->id) - CHANNEL_RUN_BYTES) != 1 ||
 		RAND_priv_bytes(open->secret, sizeof(open->secret)) != 1)
 		return error_set(err, ERROR_LOCAL, "no randomness");
 	channel_name_fill(&opening->name, open, opening->peer->name, "opened");

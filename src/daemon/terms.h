@@ -19,7 +19,7 @@ struct terms {
 	_Atomic uint64_t to_peer_rate;  /* that it may send at most just now; or RATE_UNLIMITED */
 	_Atomic uint64_t to_local_rate; /* ... and that the peer was asked to send */
 	unsigned channel_count;         /* under the scheduler's lock */
-	atomic_bool patient; /* a lost link is waited for as long as the local program stays */
+	atomic_bool patient;            /* a lost link is waited for beyond the deadline */
 };
 
 /** @returns terms of class SHARE_BULK, held by the caller; or NULL without memory */

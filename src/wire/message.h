@@ -10,8 +10,10 @@
 
 #include "wire/frame.h"
 
-#define PROTOCOL_VERSION     1
-#define CHANNEL_ID_BYTES     16
+#define PROTOCOL_VERSION 1
+#define CHANNEL_ID_BYTES 16
+/* Of these, at the end: the same for all channels of one run of the opener's daemon */
+#define CHANNEL_RUN_BYTES    8
 #define CHANNEL_SECRET_BYTES 32
 
 /* Room for any frame but DATA */

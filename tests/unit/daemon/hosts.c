@@ -246,12 +246,17 @@ void hosts_local_pair(int *for_channel, int *for_program)
 
 int hosts_offer(struct hosts *hosts, char *token)
 {
+	return hosts_offer_under(hosts, NULL, token);
+}
+
+int hosts_offer_under(struct hosts *hosts, struct terms *terms, char *token)
+{
 	struct error err;
 	int for_channel;
 	int for_program;
 
 	hosts_local_pair(&for_channel, &for_program);
 	assert_int_equal(
-		offers_put(hosts->b.daemon.offers, "hosta", for_channel, NULL, token, &err), 0);
+		offers_put(hosts->b.daemon.offers, "hosta", for_channel, terms, token, &err), 0);
 	return for_program;
 }

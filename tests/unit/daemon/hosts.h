@@ -71,4 +71,7 @@ void hosts_local_pair(int *for_channel, int *for_program);
 /** A local program of the second host that waits for a channel with @token */
 int hosts_offer(struct hosts *hosts, char *token);
 
+/** ... with these terms there, held as long as needed; or NULL */
+int hosts_offer_under(struct hosts *hosts, struct terms *terms, char *token);
+
 #endif

@@ -397,23 +397,52 @@ static void lay_under(struct terms *terms)
 	assert_non_null(line.channel);
 }
 
-static void a_patient_opener_waits_past_the_deadline(void **state)
+/* A stream that may wait on both hosts, and whose deadline has passed */
+static void strand_patiently(void)
 {
-	struct terms *terms = terms_new(RATE_UNLIMITED);
+	struct terms *here = terms_new(RATE_UNLIMITED);
+	struct terms *there = terms_new_patient();
+	char token[OFFER_TOKEN_CHARACTERS + 1];
 	struct pollfd ends[2];
+	struct error err;
+	int for_channel;
 
-	(void)state;
-	hosts.a.peers[0].resume_deadline_ms = SHORT_MS;
-	lay_under(terms);
-	ends[0] = (struct pollfd){.fd = line.here};
-	ends[1] = (struct pollfd){.fd = line.there};
+	set_deadline_ms(SHORT_MS);
+	line.there = hosts_offer_under(&hosts, there, token);
+	hosts_local_pair(&for_channel, &line.here);
+	line.channel = opening_run(&hosts.a.daemon, &hosts.a.peers[0], "migration", token, here,
+		for_channel, NULL, &err);
+	assert_non_null(line.channel);
+	assert_passes(line.here, line.there, "page");
 	strand();
 	/* Also when its guest went to the other host after the link was lost */
-	atomic_store(&terms->patient, true);
+	atomic_store(&here->patient, true);
+	ends[0] = (struct pollfd){.fd = line.here};
+	ends[1] = (struct pollfd){.fd = line.there};
 	assert_int_equal(poll(ends, 2, 3 * SHORT_MS), 0);
+	terms_put(here);
+	terms_put(there);
+}
+
+static void who_is_patient_waits_past_the_deadline(void **state)
+{
+	(void)state;
+	strand_patiently();
 	hosts_set_deaf(&hosts, false);
 	assert_passes(line.here, line.there, "page");
-	terms_put(terms);
+}
+
+static void past_the_deadline_nobody_waits_for_a_daemon_that_was_started_again(void **state)
+{
+	struct open_message of_another_run = {.id = {[CHANNEL_ID_BYTES - 1] = 1}};
+
+	(void)state;
+	strand_patiently();
+	assert_int_equal(
+		channel_table_add(hosts.b.daemon.channels, &of_another_run, "hosta", line.channel),
+		0);
+	assert_closed(line.there);
+	channel_table_remove(hosts.b.daemon.channels, line.channel);
 }
 
 static void close_handle(uv_handle_t *handle, void *unused)
@@ -587,7 +616,10 @@ int main(void)
 			an_end_without_a_link_leaves_what_its_migration_may_use, set_up_hosts,
 			tear_down),
 		cmocka_unit_test_setup_teardown(
-			a_patient_opener_waits_past_the_deadline, set_up_hosts, tear_down),
+			who_is_patient_waits_past_the_deadline, set_up_hosts, tear_down),
+		cmocka_unit_test_setup_teardown(
+			past_the_deadline_nobody_waits_for_a_daemon_that_was_started_again,
+			set_up_hosts, tear_down),
 		TEST(a_link_that_is_lost_before_the_peer_left_it_keeps_no_processor_busy),
 		TEST(a_cut_of_an_idle_channel_is_not_seen),
 		TEST(a_cut_in_full_flow_is_not_seen),
