@@ -15,30 +15,8 @@
 
 #include "base/error.h"
 #include "control/phase.h"
+#include "daemon/migration_plan.h"
 #include "hypervisor/figures.h"
-#include "hypervisor/libvirt_options.h"
-#include "hypervisor/streams.h"
-
-/* When hybrid switches; always at the end of a pass */
-struct switch_policy {
-	enum { SWITCH_AUTO, SWITCH_PASS, SWITCH_AFTER } when;
-	uint64_t pass_count; /* SWITCH_PASS: after so many full passes */
-	uint64_t after_ms;   /* SWITCH_AFTER: not before */
-};
-
-struct migration_plan {
-	char id[9]; /* 8 hex digits */
-	bool incoming;
-	char vm[64];
-	char destination_vm[64];
-	char host[64]; /* the other one */
-	enum migration_mode mode;
-	struct switch_policy policy;
-	bool quit_source;
-	struct libvirt_options libvirt; /* what a bare QEMU cannot do */
-	struct streams streams;         /* of a bare QEMU */
-	uint64_t bandwidth;             /* bytes/s at most, to begin with; 0: no limit */
-};
 
 struct migration_outcome {
 	enum migration_phase phase; /* PHASE_COMPLETED or later */
@@ -69,18 +47,6 @@ struct terms;
 /** @scheduler  what keeps the terms of migrations; or NULL */
 struct migrations *migrations_new(struct scheduler *scheduler);
 void migrations_free(struct migrations *migrations);
-
-/** Whether @text is 8 hex digits */
-bool migration_is_id(const char *text);
-
-/** Give @plan a random id */
-void migration_choose_id(struct migration_plan *plan);
-
-const char *migration_mode_name(enum migration_mode mode);
-int migration_mode_parse(const char *text, enum migration_mode *mode, struct error *err);
-
-/** "auto", "pass:N", "after:DURATION" */
-int switch_policy_parse(const char *text, struct switch_policy *policy, struct error *err);
 
 /**
  * Enter a migration that begins now.
