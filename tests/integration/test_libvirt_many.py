@@ -53,7 +53,7 @@ def test_two_that_pass_each_other(hosts, daemons, kernel, mode):
 
 
 def test_eight_at_once(hosts, daemons, kernel):
-    domains = [begin(hosts.a, f"web{number}", kernel, 72) for number in range(8)]
+    domains = [begin(hosts.a, f"web{number}", kernel, 96) for number in range(8)]
     for domain in domains:
         domain.wait_running(timeout=180)
 
