@@ -313,7 +313,6 @@ static void talk(void *argument)
 		outgoing_libvirt_take_up(outgoing);
 	if (outgoing->restored || begin(outgoing, &outcome.failure) == 0)
 		settle(outgoing, &outcome);
-	leave_rendezvous(outgoing);
 	log_outcome(outgoing, &outcome);
 	if (outgoing->rendezvous)
 		rendezvous_settle(outgoing->rendezvous, outcome.guest, outcome.running);
