@@ -117,6 +117,12 @@ void snapshot_phase_text(const struct snapshot *snapshot, char *text, size_t siz
 		? snapshot->resume_deadline_ms - snapshot->linkless_ms
 		: 0;
 
+	if (!snapshot->ended && snapshot->linkless_ms >= LINKLESS_SHOWN_MS &&
+		snapshot->resume_deadline_ms == 0) {
+		snprintf(text, size, "%s, no connection to %s for %llu s", snapshot->phase_name,
+			snapshot->host, (unsigned long long)snapshot->linkless_ms / 1000);
+		return;
+	}
 	if (!snapshot->ended && snapshot->linkless_ms >= LINKLESS_SHOWN_MS) {
 		snprintf(text, size, "waiting for %s, %llu s of %llu s left", snapshot->host,
 			(unsigned long long)left_ms / 1000,

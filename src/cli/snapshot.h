@@ -44,10 +44,10 @@ struct snapshot {
 	uint64_t replayed_bytes; /* sent a second time because of that */
 	uint64_t linkless_ms;    /* 0: the tunnel has a connection */
 	uint64_t linkless_total_ms;
-	uint64_t resume_deadline_ms;
-	char waiting[1024];   /* what it waits for, or "" */
-	struct error failure; /* code ERROR_NONE: none */
-	char advice[1024];    /* or "" */
+	uint64_t resume_deadline_ms; /* 0: none */
+	char waiting[1024];          /* what it waits for, or "" */
+	struct error failure;        /* code ERROR_NONE: none */
+	char advice[1024];           /* or "" */
 };
 
 /**

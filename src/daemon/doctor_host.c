@@ -194,7 +194,7 @@ struct finding doctor_host_apparmor(
 	finding = finding_make("apparmor", FINDING_BAD, "AppArmor keeps libvirt's QEMUs from %s/m/",
 		runtime_directory);
 	finding_remedy(&finding,
-		"append Culvert's data/apparmor-libvirt-qemu to "
+		"append apparmor-libvirt-qemu (beside Culvert's documentation) to "
 		"/etc/apparmor.d/local/abstractions/libvirt-qemu (see LIBVIRT.md)");
 	return finding;
 }

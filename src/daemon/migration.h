@@ -34,7 +34,7 @@ struct tunnel_figures {
 	uint64_t replayed_bytes;     /* sent a second time because of that */
 	uint64_t linkless_ms;        /* how long it has had no link; 0: it has one */
 	uint64_t linkless_total_ms;  /* ... and all the times together */
-	uint64_t resume_deadline_ms; /* how long it may */
+	uint64_t resume_deadline_ms; /* how long it may; 0: as long as need be */
 };
 
 enum migration_request { REQUEST_CANCEL = 1, REQUEST_SWITCH = 2, REQUEST_RECOVER = 4 };

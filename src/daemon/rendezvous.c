@@ -312,7 +312,8 @@ void rendezvous_cut(struct rendezvous *rendezvous, enum rendezvous_socket which)
 
 void rendezvous_figures(struct rendezvous *rendezvous, struct tunnel_figures *figures)
 {
-	figures->resume_deadline_ms = rendezvous->peer->resume_deadline_ms;
+	figures->resume_deadline_ms =
+		atomic_load(&rendezvous->terms->patient) ? 0 : rendezvous->peer->resume_deadline_ms;
 	uv_mutex_lock(&rendezvous->lock);
 	carried_figures(&rendezvous->carried, figures);
 	uv_mutex_unlock(&rendezvous->lock);

@@ -411,7 +411,8 @@ void rendezvous_table_publish(struct rendezvous_table *table, const char *token)
 	if (!rendezvous)
 		return;
 	peer = config_find_peer(table->config, rendezvous->peer);
-	figures.resume_deadline_ms = peer ? peer->resume_deadline_ms : 0;
+	if (peer && !atomic_load(&rendezvous->terms->patient))
+		figures.resume_deadline_ms = peer->resume_deadline_ms;
 	carried_figures(&rendezvous->carried, &figures);
 	tunnel_figures_add(&figures, &rendezvous->before);
 	migration_set_tunnel(rendezvous->migration, &figures);
