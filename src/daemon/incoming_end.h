@@ -29,11 +29,12 @@ struct incoming {
 	int kept_qmp_fd;             /* its connection to QEMU; -1: none */
 	char token[OFFER_TOKEN_CHARACTERS + 1];
 	char rendezvous[RENDEZVOUS_TOKEN_CHARACTERS + 1]; /* empty: it has asked for none */
-	char meeting[RENDEZVOUS_TOKEN_CHARACTERS + 1];    /* where its migration takes place, of
-							   * another conversation; or empty */
-	struct qemu_disks disks;                          /* that are copied; none: count 0 */
-	bool disks_exported;                              /* QEMU serves them */
-	bool examined;                                    /* it was asked about this host */
+	char stream_rendezvous[RENDEZVOUS_TOKEN_CHARACTERS +
+		1];              /* where its migration takes place, of
+				  * another conversation; or empty */
+	struct qemu_disks disks; /* that are copied; none: count 0 */
+	bool disks_exported;     /* QEMU serves them */
+	bool examined;           /* it was asked about this host */
 	bool attached;
 	int spare_fd;      /* the tunnel's end of the stream that a recovery would use; -1: none */
 	int spare_peek_fd; /* a duplicate of QEMU's end: readable once the source has sent */

@@ -41,7 +41,7 @@ static int read_plan(const struct incoming *incoming, const json_t *arguments,
 json_t *incoming_libvirt_meet(struct incoming *incoming, const json_t *arguments, struct error *err)
 {
 	struct rendezvous_table *table = incoming->daemon->rendezvous;
-	struct migration_plan plan = {.incoming = true};
+	struct migration_plan plan = {.incoming = true, .told = true};
 
 	if (*incoming->rendezvous || *incoming->plan.id) {
 		error_set(err, ERROR_USAGE, "there is a rendezvous, or a migration, already");

@@ -166,16 +166,21 @@ static json_t *attach(struct incoming *incoming, const json_t *arguments, struct
 
 /* The source has written all, and its guest stands still: nobody writes here any more before the
  * guest does. */
+static int withdraw_disks(struct incoming *incoming, struct error *err)
+{
+	if (qemu_disks_withdraw(qemu_monitor(incoming->qemu), err) < 0)
+		return -1;
+	incoming->disks_exported = false;
+	return 0;
+}
+
 static json_t *end_disks(struct incoming *incoming, struct error *err)
 {
 	if (!incoming->disks_exported || !incoming->started || !incoming->qemu) {
 		error_set(err, ERROR_USAGE, "'copied' comes once, after 'start', where disks are");
 		return NULL;
 	}
-	if (qemu_disks_withdraw(qemu_monitor(incoming->qemu), err) < 0)
-		return NULL;
-	incoming->disks_exported = false;
-	return json_object();
+	return withdraw_disks(incoming, err) < 0 ? NULL : json_object();
 }
 
 static json_t *start(struct incoming *incoming, struct error *err)
@@ -263,6 +268,9 @@ static int run_here(struct incoming *incoming, bool run, bool *running, struct e
 	}
 	if (!incoming->started || !incoming->qemu || incoming->kept)
 		return error_set(err, ERROR_USAGE, "'finish' comes after 'start'");
+	/* Nobody but the guest may write to its disks. */
+	if (incoming->disks_exported && withdraw_disks(incoming, err) < 0)
+		return -1;
 	incoming->stay |= !run;
 	if (incoming->migration && incoming_let_run(incoming, err) < 0)
 		return -1;

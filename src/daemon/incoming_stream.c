@@ -73,7 +73,7 @@ static int lay_one(struct incoming *incoming, struct error *err)
 static void path_of(const struct incoming *incoming, enum rendezvous_socket which,
 	char path[CONFIG_SOCKET_BYTES])
 {
-	rendezvous_socket_path(incoming->daemon->config, incoming->meeting, which, path);
+	rendezvous_socket_path(incoming->daemon->config, incoming->stream_rendezvous, which, path);
 }
 
 /* Its conversation is another one: it may end at any time, and its directory with it. */
@@ -82,7 +82,8 @@ static int use_rendezvous(struct incoming *incoming, const char *rendezvous, str
 	if (rendezvous_table_use(incoming->daemon->rendezvous, incoming->peer->name, rendezvous,
 		    migration_terms(incoming->migration), err) < 0)
 		return -1;
-	snprintf(incoming->meeting, sizeof(incoming->meeting), "%s", rendezvous);
+	snprintf(
+		incoming->stream_rendezvous, sizeof(incoming->stream_rendezvous), "%s", rendezvous);
 	return 0;
 }
 
@@ -119,8 +120,8 @@ int incoming_stream_lay(struct incoming *incoming, const char *rendezvous, struc
 		meet(incoming);
 	else if (lay_one(incoming, err) < 0)
 		return -1;
-	incoming->attached = true;
-	return disks ? export_disks(incoming, err) : 0;
+	incoming->attached = !disks || export_disks(incoming, err) == 0;
+	return incoming->attached ? 0 : -1;
 }
 
 /* A QEMU that waits for a page does not tell: @known is false then, and the pause is taken for
@@ -226,8 +227,9 @@ void incoming_stream_watch(struct incoming *incoming, const struct migration_fig
 		}
 	}
 	/* Active again: from now on the end of this stream is to reach QEMU. */
-	if (*incoming->meeting && figures && figures->state == MIGRATION_POSTCOPY)
-		rendezvous_table_hold(incoming->daemon->rendezvous, incoming->meeting, false);
+	if (*incoming->stream_rendezvous && figures && figures->state == MIGRATION_POSTCOPY)
+		rendezvous_table_hold(
+			incoming->daemon->rendezvous, incoming->stream_rendezvous, false);
 	if (incoming->spare_used && figures && figures->state == MIGRATION_POSTCOPY) {
 		close_spare(incoming);
 		if (keep_spare(incoming, &err) < 0)

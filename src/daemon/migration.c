@@ -13,6 +13,8 @@
 
 #define ENDED_KEPT   64
 #define RUNNING_MOST 256
+/* ... of one peer that this host knows by its word only */
+#define TOLD_MOST 64
 
 struct migration {
 	struct list place;
@@ -109,6 +111,7 @@ static int check_new(
 	struct migrations *migrations, const struct migration_plan *plan, struct error *err)
 {
 	const char *vm = plan->incoming ? plan->destination_vm : plan->vm;
+	unsigned told_count = 0;
 
 	if (migrations->running_count >= RUNNING_MOST)
 		return error_set(err, ERROR_LOCAL,
@@ -119,15 +122,22 @@ static int check_new(
 
 		if (other->ended)
 			continue;
+		if (plan->told && other->plan.told && strcmp(other->plan.host, plan->host) == 0)
+			told_count++;
 		if (strcmp(other->plan.id, plan->id) == 0)
 			return error_set(err, ERROR_USAGE, "migration %s runs already", plan->id);
+		/* A source's word keeps no guest of this host from moving. */
+		if (other->plan.told || plan->told)
+			continue;
 		if (strcmp(local_vm(other), vm) == 0)
 			return error_set(err, ERROR_USAGE,
 				"%s is being migrated already (%s %s, %s): culvert watch %s", vm,
 				other->plan.incoming ? "from" : "to", other->plan.host,
 				other->plan.id, other->plan.id);
 	}
-	return 0;
+	return told_count < TOLD_MOST
+		? 0
+		: error_set(err, ERROR_LOCAL, "%u migrations from there run already", told_count);
 }
 
 /* A source that was lost and comes back knows how it ended, or goes on. Under the lock */

@@ -23,6 +23,7 @@ struct switch_policy {
 struct migration_plan {
 	char id[9]; /* 8 hex digits */
 	bool incoming;
+	bool told; /* incoming, and nobody here knows of it but by its source's word */
 	char vm[64];
 	char destination_vm[64];
 	char host[64]; /* the other one */

@@ -38,7 +38,8 @@ static int prepare_here(struct outgoing *outgoing, struct error *err)
 	return 0;
 }
 
-/* Keys that are absent are those of a destination before this version. */
+/* Keys of what is not asked for are absent: an older destination refuses keys that it does not
+ * know. */
 static json_t *question(const struct outgoing *outgoing)
 {
 	const struct migration_plan *plan = &outgoing->plan;

@@ -74,15 +74,16 @@ static void publish(struct outgoing_libvirt *outgoing)
 	struct error err;
 
 	publish_tunnel(outgoing);
-	if (libvirt_query(outgoing->libvirt, &outgoing->figures, &err) < 0)
+	if (!outgoing_libvirt_reach(outgoing, &err) ||
+		libvirt_query(outgoing->libvirt, &outgoing->figures, &err) < 0)
 		return;
 	migration_set_figures(outgoing->migration, &outgoing->figures);
 	if (outgoing->figures.state == MIGRATION_POSTCOPY) {
 		outgoing->switched = true;
-		(void)rendezvous_await(outgoing->rendezvous);
+		if (outgoing->rendezvous)
+			(void)rendezvous_await(outgoing->rendezvous);
 		migration_set_phase(outgoing->migration, PHASE_POSTCOPY, GUEST_DESTINATION);
 		migration_set_waiting(outgoing->migration, "");
-		(void)rendezvous_await(outgoing->rendezvous);
 		outgoing->waits = false;
 	}
 }
@@ -107,7 +108,9 @@ static void obey(struct outgoing_libvirt *outgoing)
 	if (!outgoing->switch_requested || outgoing->plan.mode == MODE_PRECOPY ||
 		outgoing->figures.state == MIGRATION_SETUP)
 		return;
-	if (!rendezvous_await(outgoing->rendezvous))
+	/* Where nobody is left to hear it, the switch does not wait for that. */
+	if (!rendezvous_await(outgoing->rendezvous) &&
+		!rendezvous_is_lost(outgoing->rendezvous, &err))
 		return;
 	migration_hasten(outgoing->migration);
 	if (libvirt_switch_to_postcopy(outgoing->libvirt, &err) < 0) {

@@ -160,5 +160,5 @@ void outgoing_libvirt_end_left(struct outgoing_libvirt *outgoing, struct migrati
 void outgoing_libvirt_end_unled(struct migration_outcome *outcome)
 {
 	outcome->guest = GUEST_UNKNOWN;
-	outcome->advice = advice_left;
+	outcome->advice = advice_look;
 }

@@ -7,16 +7,12 @@
 #include "daemon/opening.h"
 #include "io/socket.h"
 
-/* Every figure that only grows goes on where the stream before it ended. */
 static void add(struct tunnel_figures *figures, const struct channel_progress *progress)
 {
 	figures->to_peer_bytes += progress->to_peer_bytes;
 	figures->to_local_bytes += progress->to_local_bytes;
 	figures->links_lost += progress->links_lost;
 	figures->replayed_bytes += progress->replayed_bytes;
-	figures->linkless_total_ms += progress->linkless_ms;
-	if (progress->lost_ms > 0)
-		figures->linkless_total_ms += clock_now_ms() - progress->lost_ms;
 }
 
 /* @returns  whether there is anything that @progress tells of */
@@ -33,6 +29,32 @@ static bool progress_of(const struct outgoing *outgoing, enum rendezvous_socket 
 		rendezvous_progress(outgoing->rendezvous, which, progress) > 0;
 }
 
+/* Every figure that only grows goes on where the streams before ended. Those of one migration lose
+ * their links together: that time counts once. @returns  since when one has none, or 0 */
+static uint64_t add_all(const struct outgoing *outgoing, struct tunnel_figures *figures)
+{
+	uint64_t longest_ms = 0;
+	uint64_t first_ms = 0;
+
+	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++) {
+		struct channel_progress progress;
+		uint64_t linkless_ms;
+
+		if (!progress_of(outgoing, (enum rendezvous_socket)i, &progress))
+			continue;
+		add(figures, &progress);
+		linkless_ms = progress.linkless_ms;
+		if (progress.lost_ms > 0)
+			linkless_ms += clock_now_ms() - progress.lost_ms;
+		if (linkless_ms > longest_ms)
+			longest_ms = linkless_ms;
+		if (progress.lost_ms > 0 && (first_ms == 0 || progress.lost_ms < first_ms))
+			first_ms = progress.lost_ms;
+	}
+	figures->linkless_total_ms += longest_ms;
+	return first_ms;
+}
+
 bool outgoing_stream_progress(const struct outgoing *outgoing, struct channel_progress *progress)
 {
 	return progress_of(outgoing, RENDEZVOUS_MIGRATE, progress);
@@ -40,14 +62,9 @@ bool outgoing_stream_progress(const struct outgoing *outgoing, struct channel_pr
 
 void outgoing_stream_end(struct outgoing *outgoing)
 {
-	struct channel_progress progress;
-
-	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++) {
-		if (progress_of(outgoing, (enum rendezvous_socket)i, &progress))
-			add(&outgoing->before, &progress);
-		if (outgoing->rendezvous)
-			rendezvous_cut(outgoing->rendezvous, (enum rendezvous_socket)i);
-	}
+	(void)add_all(outgoing, &outgoing->before);
+	for (int i = 0; i < RENDEZVOUS_SOCKETS && outgoing->rendezvous; i++)
+		rendezvous_cut(outgoing->rendezvous, (enum rendezvous_socket)i);
 	if (outgoing->rendezvous)
 		rendezvous_end(outgoing->rendezvous);
 	outgoing->rendezvous = NULL;
@@ -131,18 +148,9 @@ int outgoing_stream_lay(struct outgoing *outgoing, struct error *err)
 void outgoing_stream_publish(struct outgoing *outgoing)
 {
 	struct tunnel_figures tunnel = outgoing->before;
-	uint64_t lost_ms = 0;
+	uint64_t lost_ms = add_all(outgoing, &tunnel);
 
 	tunnel.resume_deadline_ms = outgoing->peer->resume_deadline_ms;
-	for (int i = 0; i < RENDEZVOUS_SOCKETS; i++) {
-		struct channel_progress progress;
-
-		if (!progress_of(outgoing, (enum rendezvous_socket)i, &progress))
-			continue;
-		add(&tunnel, &progress);
-		if (progress.lost_ms > 0 && (lost_ms == 0 || progress.lost_ms < lost_ms))
-			lost_ms = progress.lost_ms;
-	}
 	if (lost_ms > 0)
 		tunnel.linkless_ms = clock_now_ms() - lost_ms + 1;
 	if (outgoing->migration)

@@ -28,14 +28,14 @@ struct rendezvous {
 	atomic_uint references; /* its owner, and its conversation */
 	atomic_bool over;
 	atomic_bool insist;
+	atomic_bool await;
+	atomic_bool await_said; /* ... to the other host */
 	uv_mutex_t lock;
 	/* Under the lock: */
 	struct error lost; /* ERROR_NONE: it is not */
 	struct carried carried;
 	const char *settled; /* whose the guest is; or NULL */
 	bool running;        /* ... and whether it runs at the destination */
-	atomic_bool await;
-	atomic_bool await_said; /* ... to the other host */
 };
 
 static void put(struct rendezvous *rendezvous)

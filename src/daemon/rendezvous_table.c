@@ -20,7 +20,7 @@
 /* In post-copy a migration without streams for so many turns of its conversation is interrupted. */
 #define IDLE_TURNS 20
 
-struct rendezvous {
+struct entry {
 	struct list place;
 	char peer[64];
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
@@ -52,20 +52,20 @@ struct rendezvous_table *rendezvous_table_new(const struct config *config)
 	return table;
 }
 
-static void let_go(struct rendezvous *rendezvous)
+static void let_go(struct entry *rendezvous)
 {
 	for (int i = 0; i < HELD_MOST; i++)
 		fd_close(&rendezvous->held[i]);
 }
 
-static void discard(struct rendezvous *rendezvous)
+static void discard(struct entry *rendezvous)
 {
 	if (rendezvous)
 		terms_put(rendezvous->terms);
 	free(rendezvous);
 }
 
-static void end(struct rendezvous *rendezvous, const struct migration_outcome *outcome)
+static void end(struct entry *rendezvous, const struct migration_outcome *outcome)
 {
 	const struct migration_plan *plan = migration_plan(rendezvous->migration);
 	bool failed = outcome->failure.code != ERROR_NONE;
@@ -81,7 +81,7 @@ static void end(struct rendezvous *rendezvous, const struct migration_outcome *o
 }
 
 /* Its source has left it, or begins anew, without a word. */
-static void abandon(struct rendezvous *rendezvous)
+static void abandon(struct entry *rendezvous)
 {
 	struct migration_outcome outcome = {.phase = PHASE_FAILED,
 		.guest = GUEST_UNKNOWN,
@@ -94,7 +94,7 @@ static void abandon(struct rendezvous *rendezvous)
 	end(rendezvous, &outcome);
 }
 
-static void drop(struct rendezvous_table *table, struct rendezvous *rendezvous)
+static void drop(struct rendezvous_table *table, struct entry *rendezvous)
 {
 	abandon(rendezvous);
 	carried_fini(&rendezvous->carried);
@@ -107,7 +107,7 @@ static void drop(struct rendezvous_table *table, struct rendezvous *rendezvous)
 void rendezvous_table_free(struct rendezvous_table *table)
 {
 	while (!list_empty(&table->all))
-		drop(table, LIST_MEMBER(table->all.next, struct rendezvous, place));
+		drop(table, LIST_MEMBER(table->all.next, struct entry, place));
 	uv_mutex_destroy(&table->lock);
 	free(table);
 }
@@ -115,7 +115,7 @@ void rendezvous_table_free(struct rendezvous_table *table)
 int rendezvous_table_add(
 	struct rendezvous_table *table, const char *peer, char *token, struct error *err)
 {
-	struct rendezvous *rendezvous = calloc(1, sizeof(*rendezvous));
+	struct entry *rendezvous = calloc(1, sizeof(*rendezvous));
 	unsigned char random[RENDEZVOUS_TOKEN_CHARACTERS / 2];
 
 	if (rendezvous) {
@@ -144,10 +144,10 @@ int rendezvous_table_add(
 }
 
 /* Under the lock; in constant time over the token */
-static struct rendezvous *find(struct rendezvous_table *table, const char *token)
+static struct entry *find(struct rendezvous_table *table, const char *token)
 {
 	for (struct list *place = table->all.next; place != &table->all; place = place->next) {
-		struct rendezvous *rendezvous = LIST_MEMBER(place, struct rendezvous, place);
+		struct entry *rendezvous = LIST_MEMBER(place, struct entry, place);
 
 		if (CRYPTO_memcmp(rendezvous->token, token, RENDEZVOUS_TOKEN_CHARACTERS) == 0)
 			return rendezvous;
@@ -157,7 +157,7 @@ static struct rendezvous *find(struct rendezvous_table *table, const char *token
 
 void rendezvous_table_await(struct rendezvous_table *table, const char *token)
 {
-	struct rendezvous *rendezvous;
+	struct entry *rendezvous;
 
 	uv_mutex_lock(&table->lock);
 	rendezvous = find(table, token);
@@ -173,7 +173,7 @@ void rendezvous_table_await(struct rendezvous_table *table, const char *token)
 
 void rendezvous_table_remove(struct rendezvous_table *table, const char *token)
 {
-	struct rendezvous *rendezvous;
+	struct entry *rendezvous;
 
 	uv_mutex_lock(&table->lock);
 	rendezvous = find(table, token);
@@ -218,15 +218,14 @@ static int connect_there(const char *path, struct error *err)
 }
 
 /* Under the lock. @returns NULL: there is none for @peer */
-static struct rendezvous *find_of(
-	struct rendezvous_table *table, const char *peer, const char *token)
+static struct entry *find_of(struct rendezvous_table *table, const char *peer, const char *token)
 {
-	struct rendezvous *rendezvous = rendezvous_is_token(token) ? find(table, token) : NULL;
+	struct entry *rendezvous = rendezvous_is_token(token) ? find(table, token) : NULL;
 
 	return rendezvous && strcmp(rendezvous->peer, peer) == 0 ? rendezvous : NULL;
 }
 
-static void set_terms(struct rendezvous *rendezvous, struct terms *terms)
+static void set_terms(struct entry *rendezvous, struct terms *terms)
 {
 	terms_put(rendezvous->terms);
 	rendezvous->terms = terms_hold(terms);
@@ -235,7 +234,7 @@ static void set_terms(struct rendezvous *rendezvous, struct terms *terms)
 int rendezvous_table_use(struct rendezvous_table *table, const char *peer, const char *token,
 	struct terms *terms, struct error *err)
 {
-	struct rendezvous *rendezvous;
+	struct entry *rendezvous;
 
 	uv_mutex_lock(&table->lock);
 	rendezvous = find_of(table, peer, token);
@@ -247,7 +246,7 @@ int rendezvous_table_use(struct rendezvous_table *table, const char *peer, const
 
 void rendezvous_table_hold(struct rendezvous_table *table, const char *token, bool hold)
 {
-	struct rendezvous *rendezvous;
+	struct entry *rendezvous;
 
 	uv_mutex_lock(&table->lock);
 	rendezvous = find(table, token);
@@ -260,7 +259,7 @@ void rendezvous_table_hold(struct rendezvous_table *table, const char *token, bo
 }
 
 /* Under the lock */
-static int keep(struct rendezvous *rendezvous, int fd, struct error *err)
+static int keep(struct entry *rendezvous, int fd, struct error *err)
 {
 	for (int i = 0; i < HELD_MOST; i++) {
 		if (rendezvous->held[i] >= 0)
@@ -277,7 +276,7 @@ int rendezvous_table_connect(struct rendezvous_table *table, const char *peer, c
 {
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
 	char path[CONFIG_SOCKET_BYTES];
-	struct rendezvous *rendezvous;
+	struct entry *rendezvous;
 	enum rendezvous_socket which;
 	CLEANUP_FD int fd = -1;
 
@@ -306,7 +305,7 @@ void rendezvous_table_carry(
 	struct rendezvous_table *table, const char *text, struct channel *channel)
 {
 	char token[RENDEZVOUS_TOKEN_CHARACTERS + 1];
-	struct rendezvous *rendezvous;
+	struct entry *rendezvous;
 	enum rendezvous_socket which;
 
 	if (!read_which(text, token, &which))
@@ -321,10 +320,10 @@ void rendezvous_table_carry(
 /* Under the lock. Another migration of the same name from there has lost its source: libvirt moves
  * a domain once at a time. */
 static void succeed(
-	struct rendezvous_table *table, struct rendezvous *next, const char *id, const char *vm)
+	struct rendezvous_table *table, struct entry *next, const char *id, const char *vm)
 {
 	for (struct list *place = table->all.next; place != &table->all; place = place->next) {
-		struct rendezvous *older = LIST_MEMBER(place, struct rendezvous, place);
+		struct entry *older = LIST_MEMBER(place, struct entry, place);
 		const struct migration_plan *plan;
 
 		if (older == next || !older->migration || strcmp(older->peer, next->peer) != 0)
@@ -351,7 +350,7 @@ static void succeed(
 int rendezvous_table_enter(struct rendezvous_table *table, const char *token,
 	struct migrations *migrations, const struct migration_plan *plan, struct error *err)
 {
-	struct rendezvous *rendezvous;
+	struct entry *rendezvous;
 	int result = -1;
 
 	uv_mutex_lock(&table->lock);
@@ -376,9 +375,9 @@ int rendezvous_table_enter(struct rendezvous_table *table, const char *token,
 }
 
 /* @returns it with the lock, if it has a record; else NULL, without */
-static struct rendezvous *lock_recorded(struct rendezvous_table *table, const char *token)
+static struct entry *lock_recorded(struct rendezvous_table *table, const char *token)
 {
-	struct rendezvous *rendezvous;
+	struct entry *rendezvous;
 
 	uv_mutex_lock(&table->lock);
 	rendezvous = find(table, token);
@@ -388,7 +387,7 @@ static struct rendezvous *lock_recorded(struct rendezvous_table *table, const ch
 	return NULL;
 }
 
-static void watch_interruption(struct rendezvous *rendezvous)
+static void watch_interruption(struct entry *rendezvous)
 {
 	bool was_idle = rendezvous->idle_turns >= IDLE_TURNS;
 	bool idle;
@@ -404,7 +403,7 @@ static void watch_interruption(struct rendezvous *rendezvous)
 
 void rendezvous_table_publish(struct rendezvous_table *table, const char *token)
 {
-	struct rendezvous *rendezvous = lock_recorded(table, token);
+	struct entry *rendezvous = lock_recorded(table, token);
 	struct tunnel_figures figures = {0};
 	const struct config_peer *peer;
 
@@ -423,7 +422,7 @@ void rendezvous_table_publish(struct rendezvous_table *table, const char *token)
 void rendezvous_table_finish(
 	struct rendezvous_table *table, const char *token, enum guest_place guest, bool running)
 {
-	struct rendezvous *rendezvous = lock_recorded(table, token);
+	struct entry *rendezvous = lock_recorded(table, token);
 	struct migration_outcome outcome = {
 		.phase = PHASE_COMPLETED, .guest = guest, .running = running};
 
@@ -449,7 +448,7 @@ bool rendezvous_table_leads(struct rendezvous_table *table, const char *token)
 
 bool rendezvous_table_used_up(struct rendezvous_table *table, const char *token)
 {
-	const struct rendezvous *rendezvous;
+	const struct entry *rendezvous;
 	bool used_up;
 
 	uv_mutex_lock(&table->lock);

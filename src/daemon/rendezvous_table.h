@@ -13,7 +13,6 @@
 
 struct channel;
 struct rendezvous_table;
-struct terms;
 
 /** @config  outlives it */
 struct rendezvous_table *rendezvous_table_new(const struct config *config);

@@ -318,8 +318,11 @@ int libvirt_cancel(struct libvirt *libvirt, struct error *err)
 
 int libvirt_undefine(struct libvirt *libvirt, struct error *err)
 {
-	int persistent = virDomainIsPersistent(libvirt->domain);
+	int persistent;
 
+	if (revive(libvirt, err) < 0)
+		return err->code == ERROR_USAGE ? 0 : -1;
+	persistent = virDomainIsPersistent(libvirt->domain);
 	if (persistent == 0 || (persistent < 0 && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN))
 		return 0;
 	/* As libvirt does it itself: what lies beside the definition stays. */

@@ -294,11 +294,15 @@ int qemu_disks_progress(
 	return result;
 }
 
-static int forget(struct qmp *qmp, const char *id, struct error *err)
+/* Of a copy that is complete: what cannot be removed does no harm, and qemu_disks_abandon() finds
+ * it. */
+static void forget(struct qmp *qmp, const char *id)
 {
-	if (qmp_execute(qmp, "job-dismiss", json_pack("{s:s}", "id", id), -1, NULL, err) < 0)
-		return -1;
-	return qmp_execute(qmp, "blockdev-del", json_pack("{s:s}", "node-name", id), -1, NULL, err);
+	struct error ignored;
+
+	(void)qmp_execute(qmp, "job-dismiss", json_pack("{s:s}", "id", id), -1, NULL, &ignored);
+	(void)qmp_execute(
+		qmp, "blockdev-del", json_pack("{s:s}", "node-name", id), -1, NULL, &ignored);
 }
 
 /* @returns 1: it is complete, 0: not yet, -1 */
@@ -340,8 +344,7 @@ int qemu_disks_complete(struct qmp *qmp, size_t count, struct error *err)
 		return 0;
 	for (size_t i = 0; i < count; i++) {
 		id_of(i, id);
-		if (forget(qmp, id, err) < 0)
-			return -1;
+		forget(qmp, id);
 	}
 	return 1;
 }

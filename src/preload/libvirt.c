@@ -103,6 +103,8 @@ static int migrate_there(virDomainPtr domain, const json_t *uris, virTypedParame
 				 .to_uri3(domain, uri_of(uris, "libvirt_uri"), copied.list,
 					 (unsigned)copied.count,
 					 flags & ~(unsigned)VIR_MIGRATE_TUNNELLED);
+	else
+		warn("no memory, or an answer of culvertd's without an address");
 	virTypedParamsFree(copied.list, copied.count);
 	return result;
 }
@@ -152,6 +154,8 @@ static int migrate_old(virDomainPtr domain, const struct meeting_hosts *hosts,
 	if (gather(&gathered, description, name, bandwidth) == 0)
 		result = migrate(
 			domain, hosts, gathered.list, (unsigned)gathered.count, flags, taken);
+	else
+		warn("no memory, or an argument that is none");
 	virTypedParamsFree(gathered.list, gathered.count);
 	return result;
 }

@@ -174,6 +174,27 @@ static void a_second_migration_of_the_same_vm_is_refused(void **state)
 	assert_refused("web1 is being migrated already (to hostb", remedy);
 }
 
+static struct migration *begin_told(unsigned number, const char *host)
+{
+	struct migration_plan plan = outgoing_plan("web1");
+
+	plan.incoming = plan.told = true;
+	snprintf(plan.id, sizeof(plan.id), "%08x", number);
+	snprintf(plan.host, sizeof(plan.host), "%s", host);
+	return migrations_begin(fixture.migrations, &plan, &fixture.err);
+}
+
+static void a_source_s_word_keeps_no_guest_from_moving(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 64; i++)
+		assert_non_null(begin_told(i, "hostb"));
+	assert_null(begin_told(64, "hostb"));
+	assert_non_null(strstr(fixture.err.message, "64 migrations from there"));
+	assert_non_null(begin_told(64, "hostc"));
+	assert_non_null(begin("web1"));
+}
+
 static void a_vm_that_arrives_is_not_sent_on(void **state)
 {
 	(void)state;
@@ -567,6 +588,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_new_migration_gets_an_id),
 		TEST(a_second_migration_of_the_same_vm_is_refused),
+		TEST(a_source_s_word_keeps_no_guest_from_moving),
 		TEST(a_vm_that_arrives_is_not_sent_on),
 		TEST(the_name_at_this_host_counts),
 		TEST(an_id_that_runs_already_is_refused),

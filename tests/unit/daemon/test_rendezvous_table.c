@@ -177,7 +177,6 @@ static void what_connects_runs_under_the_terms_of_its_migration(void **state)
 	fd = connect_as(fixture, "hosta", ".migrate");
 	assert_true(fd >= 0);
 	assert_ptr_equal(fixture->terms, terms);
-	terms_put(fixture->terms);
 	terms_put(terms);
 	close(fd);
 	close(listener);
