@@ -14,6 +14,7 @@
 #include "daemon/conversation.h"
 #include "daemon/incoming_end.h"
 #include "daemon/incoming_orders.h"
+#include "daemon/incoming_rejoin.h"
 #include "daemon/incoming_stream.h"
 #include "daemon/keep.h"
 

@@ -12,15 +12,4 @@
 json_t *incoming_obey(
 	struct incoming *incoming, const struct control_command *command, struct error *err);
 
-/**
- * `rejoin`: a source that has lost its control channel, or was started again, takes up its
- * migration. It is answered by the conversation that leads it, or here if there is none.
- *
- * @returns 0, or -1: this conversation has no source any more
- */
-int incoming_rejoin(struct incoming *incoming, const struct control_command *command);
-
-/** Take over the control channel of a source that has come back, if there is one, and answer it */
-void incoming_take_handover(struct incoming *incoming);
-
 #endif

@@ -1,4 +1,4 @@
-#include "daemon/incoming_libvirt.h"
+#include "daemon/incoming_rendezvous.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +38,8 @@ static int read_plan(const struct incoming *incoming, const json_t *arguments,
 	return 0;
 }
 
-json_t *incoming_libvirt_meet(struct incoming *incoming, const json_t *arguments, struct error *err)
+json_t *incoming_rendezvous_make(
+	struct incoming *incoming, const json_t *arguments, struct error *err)
 {
 	struct rendezvous_table *table = incoming->daemon->rendezvous;
 	struct migration_plan plan = {.incoming = true, .told = true};
@@ -86,7 +87,7 @@ static json_t *finish(struct incoming *incoming, const json_t *arguments, struct
 	return json_pack("{sb}", "running", here && run);
 }
 
-json_t *incoming_libvirt_obey(
+json_t *incoming_rendezvous_obey(
 	struct incoming *incoming, const struct control_command *command, struct error *err)
 {
 	bool run;
