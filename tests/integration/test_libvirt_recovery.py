@@ -4,6 +4,7 @@ what is promised."""
 import json
 import os
 import signal
+import time
 
 from crossing import MIB, break_connections, only, wait_for_end
 from domains import (  # noqa: F401  (fixtures)
@@ -87,6 +88,25 @@ def test_source_killed_in_precopy_keeps_the_guest_and_frees_the_destination(host
     result = daemons[0].culvert("migrate", "web1", "hostb")
     assert result.returncode == 0, result.stderr + daemons[0].log_text()
     assert_arrived(domain, hosts)
+
+
+def test_it_is_taken_up_before_libvirt_is_there(hosts, daemons, kernel):
+    domain, _ = under_way(hosts, daemons, kernel, "precopy")
+
+    daemons[0].kill()
+    hosts.a.stop_libvirt(signal.SIGKILL)
+    daemons[0].start()
+    wait_until(lambda: "libvirt" in (only(daemons[0])["waiting"] or ""), "waiting for it", 20)
+    time.sleep(2)  # and it goes on asking
+    assert not only(daemons[0])["ended"]
+    hosts.a.start_libvirt()
+    last = wait_for_end(daemons[0], timeout=60)
+
+    assert (last["phase"], last["guest"]) == ("failed", "source")
+    assert daemons[0].log_text().count("event=migration.restored") == 1
+    assert domain.state_on(hosts.a).startswith("running")
+    domain.wait_until_alive()
+    assert domain.verdict()["corrupt"] == 0
 
 
 def test_source_killed_in_postcopy_goes_on(hosts, daemons, kernel):
