@@ -2,6 +2,7 @@
 
 import pathlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from domains import (  # noqa: F401  (fixtures)
@@ -41,6 +42,18 @@ def test_a_domain_moves(hosts, daemons, kernel, mode):
     assert migration["guest"] == "destination"
     wait_until(lambda: nothing_left(hosts), "directories to go", timeout=10)
     assert tcp_ports(hosts) == {TCP_PORT, 16520}
+
+
+def test_natively_it_takes_a_port_of_its_own(hosts, kernel):
+    """The control: libvirt without a tunnel, post-copy, and what the test above would see of it."""
+    domain = begin(hosts, kernel, BUSY)
+    hosts.shape(SLOW)
+    words = ("migrate", "--live", "--p2p", "--postcopy", "--postcopy-after-precopy", "web1")
+    with ThreadPoolExecutor() as pool:
+        result = pool.submit(hosts.a.virsh, *words, "qemu+tcp://hostb/system", check=False)
+        wait_until(lambda: tcp_ports(hosts) - {TCP_PORT}, "the port", timeout=60)
+        assert result.result().returncode == 0, result.result().stderr
+    assert_arrived(domain, hosts)
 
 
 @pytest.mark.parametrize("flags", [(), ("--postcopy", "--postcopy-after-precopy")])
