@@ -3,6 +3,8 @@
 import hashlib
 import os
 import pathlib
+import shutil
+import types
 
 import pytest
 from domains import (  # noqa: F401  (fixtures)
@@ -19,7 +21,8 @@ from lab.libvirt import LibvirtHosts
 from lab.wait import wait_until
 
 MIB = 1 << 20
-IMAGE = "/var/lib/libvirt/images/web1"
+IMAGES = "/var/lib/libvirt/images"
+IMAGE = f"{IMAGES}/web1"
 UNPRIVILEGED = pathlib.Path("/proc/sys/vm/unprivileged_userfaultfd")
 
 
@@ -30,6 +33,18 @@ def libvirt_hosts():
         host.qemu_user = "libvirt-qemu"
     with pair:
         yield pair
+
+
+@pytest.fixture
+def readable(hosts, kernel):
+    """The guest's kernel where that user may read it, on both hosts"""
+    for host in hosts:
+        for file in (kernel.vmlinuz, kernel.initrd):
+            shutil.copyfile(file, host.outside(f"{IMAGES}/{pathlib.Path(file).name}"))
+    return types.SimpleNamespace(
+        vmlinuz=f"{IMAGES}/{pathlib.Path(kernel.vmlinuz).name}",
+        initrd=f"{IMAGES}/{pathlib.Path(kernel.initrd).name}",
+    )
 
 
 @pytest.fixture
@@ -64,11 +79,11 @@ def assert_refused(result, daemon):
 
 
 def test_without_userfaultfd_post_copy_is_refused_beforehand_and_pre_copy_goes(
-    hosts, daemons, kernel, permit
+    hosts, daemons, readable, permit
 ):
     permit("0")
     make_images(hosts)
-    domain = begin(hosts, kernel, disks=[IMAGE])
+    domain = begin(hosts, readable, disks=[IMAGE])
     assert "libvirt-qemu" in users_of_qemu(hosts.a)
 
     for mode in ("postcopy", "hybrid"):
@@ -87,9 +102,9 @@ def test_without_userfaultfd_post_copy_is_refused_beforehand_and_pre_copy_goes(
     assert len(digests) == 1
 
 
-def test_post_copy_where_the_kernel_permits_it(hosts, daemons, kernel, permit):
+def test_post_copy_where_the_kernel_permits_it(hosts, daemons, readable, permit):
     permit("1")
-    domain = begin(hosts, kernel)
+    domain = begin(hosts, readable)
     hosts.shape(SLOW)
 
     result = daemons[0].culvert("migrate", "web1", "hostb", "--mode", "postcopy")
