@@ -38,6 +38,13 @@ static int hear_destination(struct outgoing *outgoing, struct error *err)
 	return 0;
 }
 
+/* qemu_query() knows nothing of them. */
+static void set_figures(struct outgoing *outgoing)
+{
+	outgoing->figures.disk_total_bytes = outgoing->disk_total_bytes;
+	outgoing->figures.disk_copied_bytes = outgoing->disk_copied_bytes;
+}
+
 static int copy_all(struct outgoing *outgoing, struct error *err)
 {
 	struct qemu_disks_progress progress;
@@ -53,17 +60,11 @@ static int copy_all(struct outgoing *outgoing, struct error *err)
 			return error_set(err, ERROR_HYPERVISOR, "the QEMU on the source ended");
 		if (look(outgoing, &progress, err) < 0)
 			return -1;
-		outgoing_disks_figures(outgoing);
+		set_figures(outgoing);
 		migration_set_figures(outgoing->migration, &outgoing->figures);
 		outgoing_stream_publish(outgoing);
 	} while (!progress.ready);
 	return 0;
-}
-
-void outgoing_disks_figures(struct outgoing *outgoing)
-{
-	outgoing->figures.disk_total_bytes = outgoing->disk_total_bytes;
-	outgoing->figures.disk_copied_bytes = outgoing->disk_copied_bytes;
 }
 
 int outgoing_disks_copy(struct outgoing *outgoing, struct error *err)
@@ -102,7 +103,7 @@ int outgoing_disks_turn(struct outgoing *outgoing, struct error *err)
 	struct qemu_disks_progress progress;
 	int done;
 
-	outgoing_disks_figures(outgoing);
+	set_figures(outgoing);
 	if (strcmp(outgoing->figures.status, QEMU_PRE_SWITCHOVER) != 0)
 		return outgoing->disks_complete ? 0 : look(outgoing, &progress, err);
 	done = outgoing->disks_complete ? 1 : complete(outgoing, err);

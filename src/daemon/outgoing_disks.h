@@ -17,9 +17,6 @@ int outgoing_disks_copy(struct outgoing *outgoing, struct error *err);
  */
 int outgoing_disks_turn(struct outgoing *outgoing, struct error *err);
 
-/** Into outgoing->figures, what was found out last */
-void outgoing_disks_figures(struct outgoing *outgoing);
-
 /** No copy goes on, whatever becomes of the guest; before QEMU is put back */
 void outgoing_disks_end(struct outgoing *outgoing);
 

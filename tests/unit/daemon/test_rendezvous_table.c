@@ -430,11 +430,15 @@ static void what_comes_for_a_migration_has_its_terms(void **state)
 	struct terms *terms;
 	int fd;
 
+	int before = connect_as(fixture, "hosta", ".migrate");
+
 	enter(fixture, fixture->token, "0badcafe", "web1");
 	snprintf(which, sizeof(which), "%s.migrate", fixture->token);
 	fd = rendezvous_table_connect(fixture->table, "hosta", which, &terms, &fixture->err);
 	assert_true(fd >= 0);
 	assert_non_null(terms);
+	assert_ptr_not_equal(terms, fixture->terms);
+	close(before);
 	terms_put(terms);
 	close(fd);
 	close(listener);
